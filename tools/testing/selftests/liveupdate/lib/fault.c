@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Arguments that the kernel cannot write, cannot read, or can only wait for,
+ * and allocations that fail on request.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "luo_lib.h"
+
+static void *page_new(int prot)
+{
+	void *page = mmap(NULL, sysconf(_SC_PAGESIZE), prot,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return page == MAP_FAILED ? NULL : page;
+}
+
+/* A page that starts with @data and that not even the kernel may write */
+void *page_readonly(const void *data, size_t len)
+{
+	void *page = page_new(PROT_READ | PROT_WRITE);
+
+	if (!page)
+		return NULL;
+	memcpy(page, data, len);
+	if (mprotect(page, sysconf(_SC_PAGESIZE), PROT_READ))
+		return NULL;
+	return page;
+}
+
+void *page_unmapped(void)
+{
+	return page_new(PROT_NONE);
+}
+
+/*
+ * A page that nobody ever provides: who touches it sleeps until killed, be it
+ * the program or the kernel on its behalf.
+ */
+void *page_stuck(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	void *page = page_new(PROT_READ | PROT_WRITE);
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (!page || uffd < 0 || ioctl(uffd, UFFDIO_API, &api))
+		return NULL;
+	reg.range.start = (unsigned long)page;
+	reg.range.len = sysconf(_SC_PAGESIZE);
+	if (ioctl(uffd, UFFDIO_REGISTER, &reg))
+		return NULL;
+	return page;
+}
+
+/*
+ * Lets every kind of allocation fail, those that may sleep included, and
+ * keeps the log quiet about it. Who fails, and when, fault_arm() says.
+ */
+int fault_setup(void)
+{
+	static const struct {
+		const char *file, *value;
+	} settings[] = {
+		{ "failslab/ignore-gfp-wait",		"N" },
+		{ "failslab/verbose",			"0" },
+		{ "fail_page_alloc/ignore-gfp-wait",	"N" },
+		{ "fail_page_alloc/ignore-gfp-highmem",	"N" },
+		{ "fail_page_alloc/min-order",		"0" },
+		{ "fail_page_alloc/verbose",		"0" },
+	};
+	char path[128];
+	int err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s",
+			 settings[i].file);
+		err = text_write(path, settings[i].value);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int fail_nth_fd(void)
+{
+	static int fd = -1;
+	static pid_t owner;
+
+	if (owner != getpid()) {
+		fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+		owner = getpid();
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+/* From now on, the @nth allocation of this thread fails, once */
+int fault_arm(unsigned int nth)
+{
+	int fd = fail_nth_fd();
+	char buf[16];
+	int len;
+
+	if (fd < 0)
+		return fd;
+	len = snprintf(buf, sizeof(buf), "%u", nth);
+	return pwrite(fd, buf, len, 0) == len ? 0 : -errno;
+}
+
+/* 1 if the allocation did fail, 0 if there were fewer of them */
+int fault_disarm(void)
+{
+	int fd = fail_nth_fd();
+	char buf[16] = "";
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = pread(fd, buf, sizeof(buf) - 1, 0);
+	/* What is left may hit these two calls themselves */
+	if (n < 0 && errno != EFAULT)
+		return -errno;
+	if (pwrite(fd, "0", 1, 0) != 1 && pwrite(fd, "0", 1, 0) != 1)
+		return -errno;
+	return n > 0 && atoi(buf) == 0;
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One function per command of /dev/liveupdate and of its sessions.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "luo_lib.h"
+
+int luo_ioctl(int fd, unsigned long cmd, void *arg)
+{
+	int ret = ioctl(fd, cmd, arg);
+
+	return ret < 0 ? -errno : ret;
+}
+
+int luo_open(void)
+{
+	int fd = open(LUO_DEVICE, O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * A name of 64 bytes or more goes in without its terminator, which is what a
+ * test of that error wants.
+ */
+static void put_name(__u8 *field, const char *name)
+{
+	size_t len = strnlen(name, LIVEUPDATE_SESSION_NAME_LENGTH);
+
+	memcpy(field, name, len);
+}
+
+int luo_create(int dev, const char *name)
+{
+	struct liveupdate_ioctl_create_session arg = {
+		.size = sizeof(arg),
+		.fd = -1,
+	};
+	int ret;
+
+	put_name(arg.name, name);
+	ret = luo_ioctl(dev, LIVEUPDATE_IOCTL_CREATE_SESSION, &arg);
+	return ret ? ret : arg.fd;
+}
+
+int luo_retrieve(int dev, const char *name)
+{
+	struct liveupdate_ioctl_retrieve_session arg = {
+		.size = sizeof(arg),
+		.fd = -1,
+	};
+	int ret;
+
+	put_name(arg.name, name);
+	ret = luo_ioctl(dev, LIVEUPDATE_IOCTL_RETRIEVE_SESSION, &arg);
+	return ret ? ret : arg.fd;
+}
+
+int luo_preserve(int session, int fd, uint64_t token)
+{
+	struct liveupdate_session_preserve_fd arg = {
+		.size = sizeof(arg),
+		.fd = fd,
+		.token = token,
+	};
+
+	return luo_ioctl(session, LIVEUPDATE_SESSION_PRESERVE_FD, &arg);
+}
+
+int luo_restore(int session, uint64_t token)
+{
+	struct liveupdate_session_retrieve_fd arg = {
+		.size = sizeof(arg),
+		.fd = -1,
+		.token = token,
+	};
+	int ret;
+
+	ret = luo_ioctl(session, LIVEUPDATE_SESSION_RETRIEVE_FD, &arg);
+	return ret ? ret : arg.fd;
+}
+
+int luo_finish(int session)
+{
+	struct liveupdate_session_finish arg = { .size = sizeof(arg) };
+
+	return luo_ioctl(session, LIVEUPDATE_SESSION_FINISH, &arg);
+}
+
+int luo_get_name(int session, char name[LIVEUPDATE_SESSION_NAME_LENGTH])
+{
+	struct liveupdate_session_get_name arg = { .size = sizeof(arg) };
+	int ret;
+
+	ret = luo_ioctl(session, LIVEUPDATE_SESSION_GET_NAME, &arg);
+	if (!ret)
+		memcpy(name, arg.name, sizeof(arg.name));
+	return ret;
+}
+
+static int with_device(const char *name, int (*call)(int dev, const char *name))
+{
+	int dev, ret;
+
+	dev = luo_open();
+	if (dev < 0)
+		return dev;
+	ret = call(dev, name);
+	close(dev);
+	return ret;
+}
+
+int luo_session_new(const char *name)
+{
+	return with_device(name, luo_create);
+}
+
+int luo_session_claim(const char *name)
+{
+	return with_device(name, luo_retrieve);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the live update selftests share.
+ *
+ * Functions that can fail return a negative errno instead of setting errno,
+ * so that a test can compare the result with what it expects in one line.
+ * Nothing in here fails a test by itself.
+ */
+#ifndef LUO_LIB_H
+#define LUO_LIB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <linux/liveupdate.h>
+
+#define LUO_DEVICE		"/dev/liveupdate"
+#define LUO_LINK_PREFIX		"anon_inode:[luo_session] "
+
+#define KIB			1024UL
+#define MIB			(1024UL * KIB)
+#define GIB			(1024UL * MIB)
+#define TIB			(1024UL * GIB)
+
+#ifndef ARRAY_SIZE
+#define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
+#endif
+
+/* Newer than the C library that the tests may be built with */
+#ifndef F_DUPFD_QUERY
+#define F_DUPFD_QUERY		1027
+#endif
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC		0x0020
+#endif
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL		0x0008U
+#endif
+#ifndef MFD_EXEC
+#define MFD_EXEC		0x0010U
+#endif
+
+/* luo_ioctl.c: the device and its sessions */
+int luo_ioctl(int fd, unsigned long cmd, void *arg);
+int luo_open(void);
+int luo_create(int dev, const char *name);
+int luo_retrieve(int dev, const char *name);
+int luo_preserve(int session, int fd, uint64_t token);
+int luo_restore(int session, uint64_t token);
+int luo_finish(int session);
+int luo_get_name(int session, char name[LIVEUPDATE_SESSION_NAME_LENGTH]);
+
+/* The same with the device opened and closed around it */
+int luo_session_new(const char *name);
+int luo_session_claim(const char *name);
+
+/* content.c: files whose content can be told from their seed */
+int content_fill(int fd, uint64_t offset, uint64_t len, uint64_t seed);
+int content_check(int fd, uint64_t offset, uint64_t len, uint64_t seed);
+int content_check_zero(int fd, uint64_t offset, uint64_t len);
+int content_hash(int fd, uint64_t *hash);
+int memfd_filled(const char *name, unsigned int flags, uint64_t len,
+		 uint64_t seed);
+
+/* system.c: /proc, /sys, cgroups, descriptors */
+int setup_mounts(void);
+int text_write(const char *path, const char *text);
+int text_read(const char *path, char *buf, size_t size);
+long meminfo_kib(const char *key);
+int fd_link(int fd, char *buf, size_t size);
+bool fd_same_file(int a, int b);
+int fd_next_free(void);
+int fd_limit(unsigned long limit);
+int fd_send(int sock, int fd);
+int fd_receive(int sock);
+int memcg_create(const char *name, const char *max);
+int memcg_enter(const char *name);
+int memcg_remove(const char *name);
+uint64_t now_ms(void);
+
+/* fault.c: memory that is not there, allocations that fail */
+void *page_readonly(const void *data, size_t len);
+void *page_unmapped(void);
+void *page_stuck(void);
+int fault_setup(void);
+int fault_arm(unsigned int nth);
+int fault_disarm(void);
+
+#endif /* LUO_LIB_H */

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The parts of the system that tests look at: /proc, /sys, cgroups, and
+ * descriptors that go from one process to another.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "luo_lib.h"
+
+#define CGROUP_ROOT	"/sys/fs/cgroup"
+
+static const struct {
+	const char *type, *where, *witness;
+} mounts[] = {
+	{ "proc",	"/proc",		"/proc/self" },
+	{ "sysfs",	"/sys",			"/sys/kernel" },
+	{ "debugfs",	"/sys/kernel/debug",	"/sys/kernel/debug/kho" },
+	{ "cgroup2",	CGROUP_ROOT,		CGROUP_ROOT "/cgroup.procs" },
+};
+
+/* Mounts what the tests need and the system they run on has not mounted */
+int setup_mounts(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(mounts); i++) {
+		if (!access(mounts[i].witness, F_OK))
+			continue;
+		if (mount(mounts[i].type, mounts[i].where, mounts[i].type, 0,
+			  NULL) && errno != EBUSY)
+			return -errno;
+	}
+	return text_write(CGROUP_ROOT "/cgroup.subtree_control", "+memory");
+}
+
+int text_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+/* The first @size - 1 bytes of a file, terminated, without the last newline */
+int text_read(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, buf, size - 1);
+	err = n < 0 ? -errno : 0;
+	close(fd);
+	if (err)
+		return err;
+	while (n && buf[n - 1] == '\n')
+		n--;
+	buf[n] = '\0';
+	return 0;
+}
+
+long meminfo_kib(const char *key)
+{
+	char buf[8192], *line;
+	size_t len = strlen(key);
+
+	if (text_read("/proc/meminfo", buf, sizeof(buf)))
+		return -1;
+	for (line = buf; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (!strncmp(line, key, len) && line[len] == ':')
+			return strtol(line + len + 1, NULL, 10);
+	}
+	return -1;
+}
+
+int fd_link(int fd, char *buf, size_t size)
+{
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, buf, size - 1);
+	if (n < 0)
+		return -errno;
+	buf[n] = '\0';
+	return 0;
+}
+
+/* Whether both are open descriptions of one inode */
+bool fd_same_file(int a, int b)
+{
+	struct stat sa, sb;
+
+	return !fstat(a, &sa) && !fstat(b, &sb) &&
+	       sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+/* Shows a leaked descriptor, which moves the next free number */
+int fd_next_free(void)
+{
+	int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return fd;
+}
+
+int fd_limit(unsigned long limit)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl))
+		return -errno;
+	rl.rlim_cur = limit;
+	if (rl.rlim_max < limit)
+		rl.rlim_max = limit;
+	return setrlimit(RLIMIT_NOFILE, &rl) ? -errno : 0;
+}
+
+union fd_control {
+	char buf[CMSG_SPACE(sizeof(int))];
+	struct cmsghdr align;
+};
+
+int fd_send(int sock, int fd)
+{
+	union fd_control control = {};
+	char byte = 0;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
+	return sendmsg(sock, &msg, 0) < 0 ? -errno : 0;
+}
+
+int fd_receive(int sock)
+{
+	union fd_control control = {};
+	char byte;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *cmsg;
+	int fd;
+
+	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) < 0)
+		return -errno;
+	cmsg = CMSG_FIRSTHDR(&msg);
+	if (!cmsg || cmsg->cmsg_type != SCM_RIGHTS)
+		return -ENOMSG;
+	memcpy(&fd, CMSG_DATA(cmsg), sizeof(int));
+	return fd;
+}
+
+static int memcg_write(const char *name, const char *file, const char *text)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), CGROUP_ROOT "/%s/%s", name, file);
+	return text_write(path, text);
+}
+
+/* A memory cgroup below the root; @max as in memory.max */
+int memcg_create(const char *name, const char *max)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), CGROUP_ROOT "/%s", name);
+	if (mkdir(path, 0755) && errno != EEXIST)
+		return -errno;
+	return memcg_write(name, "memory.max", max);
+}
+
+/* Moves the calling process; "." is the root cgroup */
+int memcg_enter(const char *name)
+{
+	return memcg_write(name, "cgroup.procs", "0");
+}
+
+int memcg_remove(const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), CGROUP_ROOT "/%s", name);
+	return rmdir(path) ? -errno : 0;
+}
+
+uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
+}
