@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What one can ask for.  Each target gets what it lacks, or says what is
+# missing.  V=1 shows everything that runs.
+#
+#   make kernel     build/bzImage, build/bzImage-b; the tree is build/linux
+#   make demo       a live update of a memcached (PLAIN=1: a plain kexec)
+#   make test       all tests; T='GLOB...' chooses by name
+#   make check      static checks of our files
+#   make shell      an interactive VM
+#   make stock      build/bzImage-stock, the base without the overlay
+#   make clean      remove build/
+#
+# KERNEL_SRC=DIR  take the kernel tree in DIR as the base
+# ACCEL=kvm       run the VMs with KVM instead of emulation
+
+export V KERNEL_SRC ACCEL PLAIN
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+kernel:
+	@scripts/kernel
+
+stock:
+	@scripts/kernel --stock
+
+shell:
+	@scripts/shell
+
+demo:
+	@scripts/demo
+
+test:
+	@set -f; scripts/test $(T)
+
+check:
+	@scripts/check
+
+clean:
+	rm -rf build
+
+.PHONY: help kernel stock shell demo test check clean

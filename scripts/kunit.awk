@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Reads a kernel's console after KUnit ran; prints one line per test case, as
+# tap.awk does.  A case is a result inside a suite; the parameters of a case,
+# one level further in, count as one.  Of a suite, only the failure to start
+# one is told, because its cases' failures speak for themselves.
+
+/^ {4}# Subtest: / {
+	suite = $3
+	cases = failed = 0
+	open = 1
+	next
+}
+
+/^ {4}1\.\.[0-9]+/ && open {
+	split($1, plan, /\.\./)
+	planned += plan[2]
+}
+
+/^ {4}(not )?ok [0-9]+ / {
+	verdict = /^ *not/ ? "FAIL" : "ok"
+	if (/# *SKIP/)
+		verdict = "skip"
+	failed += verdict == "FAIL"
+	sub(/^ *(not )?ok [0-9]+ (- )?/, "")
+	sub(/ *# .*/, "")
+	print verdict, suite "." $1
+	cases++
+	ran++
+}
+
+/^(not )?ok [0-9]+ / {
+	if (open && /^not/ && !failed)
+		print "FAIL", suite
+	open = 0
+}
+
+END {
+	if (!ran)
+		print "early no test case ran"
+	else if (open)
+		print "early " suite " did not end"
+	else if (planned != ran)
+		print "early planned " planned " cases, ran " ran
+}

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Reads the TAP of one run of test programs; prints one line per test:
+#	ok NAME | FAIL NAME | skip NAME
+# and, when the run did not do what it had planned, "early REASON".
+# Several plans, of several programs, add up.
+
+/^1\.\.[0-9]+/ {
+	split($1, plan, /\.\./)
+	planned += plan[2]
+	plans++
+	if (plan[2] == 0 && /SKIP/) {
+		planned++
+		result("skip", "all")
+	}
+	next
+}
+
+/^(not )?ok [0-9]+/ {
+	verdict = /^not/ ? "FAIL" : "ok"
+	if (/# *SKIP/)
+		verdict = "skip"
+	sub(/^(not )?ok [0-9]+ *(- )?/, "")
+	sub(/ *# .*/, "")
+	gsub(/[[:space:]]+/, "_")
+	result(verdict, $0 == "" ? "test" (ran + 1) : $0)
+}
+
+function result(verdict, name)
+{
+	print verdict, name
+	ran++
+}
+
+END {
+	if (!ran)
+		print "early no test ran"
+	else if (plans && planned != ran)
+		print "early planned " planned " tests, ran " ran
+}
