@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _LINUX_KHO_ABI_LUO_H
+#define _LINUX_KHO_ABI_LUO_H
+
+#include <linux/kho/abi/block.h>
+#include <linux/stddef.h>
+#include <linux/types.h>
+#include <uapi/linux/liveupdate.h>
+
+/**
+ * DOC: Handover format of the Live Update Orchestrator
+ *
+ * One kernel writes it, the next one reads it, and the two can be of different
+ * versions. So nothing here may change its meaning: a change of layout takes a
+ * new compatible string.
+ *
+ * The root is a flattened device tree in one page, which KHO knows as subtree
+ * "liveupdate". Numbers in it are big-endian, as the device tree specification
+ * has them; everything outside of it is in the machine's own order, as KHO
+ * never crosses machines::
+ *
+ *     / {
+ *         compatible = "liveupdate-v1";
+ *         number = <u64>;          live updates since the last cold boot, this
+ *                                  one included
+ *         release = "7.3.4";       of the kernel that wrote it
+ *         checksum = <u32>;        CRC-32C of the tree with this value zero
+ *
+ *         subsystems { };
+ *         flb { };
+ *         sessions {
+ *             compatible = "liveupdate-sessions-v1";
+ *             count = <u64>;       records in the chain
+ *             first = <u64>;       physical address of its first block, or 0
+ *         };
+ *     };
+ *
+ * Sessions and the files of each session are records of fixed size in a chain
+ * of KHO blocks (see include/linux/kho/abi/block.h). Every block of a chain but
+ * the last is full, and none is empty: with the number of records known, the
+ * shape of a chain is known, and a chain of any other shape is damaged.
+ */
+
+/* KHO's name of the subtree */
+#define LUO_FDT_SUBTREE			"liveupdate"
+/* Bytes that KHO keeps for it */
+#define LUO_FDT_SIZE			PAGE_SIZE
+
+#define LUO_FDT_COMPATIBLE		"liveupdate-v1"
+#define LUO_FDT_NUMBER			"number"
+#define LUO_FDT_RELEASE			"release"
+#define LUO_FDT_CHECKSUM		"checksum"
+
+#define LUO_FDT_SUBSYSTEMS		"subsystems"
+#define LUO_FDT_FLB			"flb"
+
+#define LUO_FDT_SESSIONS		"sessions"
+#define LUO_FDT_SESSIONS_COMPATIBLE	"liveupdate-sessions-v1"
+#define LUO_FDT_SESSIONS_COUNT		"count"
+#define LUO_FDT_SESSIONS_FIRST		"first"
+
+/* Bytes of a release string, NUL included: that of struct new_utsname */
+#define LUO_RELEASE_LENGTH		65
+
+#define LUO_SESSION_COMPATIBLE		"luo-session-v1"
+#define LUO_SESSION_COMPAT_LENGTH	16
+
+/**
+ * struct luo_session_ser - record of one session
+ * @compatible: layout of this record, %LUO_SESSION_COMPATIBLE
+ * @name:       the session's name, NUL-terminated, zero to the end
+ * @files:      physical address of the first block of its file records, or 0
+ * @nr_files:   number of its files
+ * @files_crc:  CRC-32C of all its file records, in their order
+ * @crc:        CRC-32C of this record up to here
+ */
+struct luo_session_ser {
+	char	compatible[LUO_SESSION_COMPAT_LENGTH];
+	char	name[LIVEUPDATE_SESSION_NAME_LENGTH];
+	u64	files;
+	u64	nr_files;
+	u32	files_crc;
+	u32	crc;
+};
+
+static_assert(sizeof(struct luo_session_ser) == 104);
+static_assert(offsetof(struct luo_session_ser, files) == 80);
+static_assert(offsetof(struct luo_session_ser, crc) == 100);
+
+/* Bytes of a file handler's compatible string, NUL included */
+#define LIVEUPDATE_HNDL_COMPAT_LENGTH	48
+
+/**
+ * struct luo_file_ser - record of one file
+ * @compatible: of the handler that wrote @data, NUL-terminated; it says what
+ *              @data means
+ * @data:       what the handler passes to itself in the next kernel
+ * @token:      user space's name of the file, unique within its session
+ */
+struct luo_file_ser {
+	char	compatible[LIVEUPDATE_HNDL_COMPAT_LENGTH];
+	u64	data;
+	u64	token;
+};
+
+static_assert(sizeof(struct luo_file_ser) == 64);
+static_assert(offsetof(struct luo_file_ser, data) == 48);
+static_assert(offsetof(struct luo_file_ser, token) == 56);
+
+#endif /* _LINUX_KHO_ABI_LUO_H */

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _LINUX_KHO_ABI_MEMFD_H
+#define _LINUX_KHO_ABI_MEMFD_H
+
+#include <linux/bits.h>
+#include <linux/kho/abi/block.h>
+#include <linux/stddef.h>
+#include <linux/types.h>
+
+/**
+ * DOC: Handover format of a memfd
+ *
+ * The data word of a memfd's file record is the physical address of one page
+ * that holds a struct memfd_luo_ser. The pages of the memfd are listed as
+ * extents in two chains of KHO blocks: those that it had when it was preserved,
+ * in ascending order, and those that filled its holes after that. What no
+ * extent covers is a hole.
+ *
+ * Pages of an extent of order 0 are preserved with kho_preserve_pages(), all at
+ * once; folios of higher order one by one with kho_preserve_folio().
+ */
+
+/* Compatible string of the file record */
+#define MEMFD_LUO_COMPATIBLE	"liveupdate-memfd-v1"
+
+/* Bytes of a memfd's name, NUL included: memfd_create(2) takes no longer ones */
+#define MEMFD_LUO_NAME_LENGTH	256
+
+/**
+ * struct memfd_luo_extent - folios of one order, adjacent in file and memory
+ * @phys:  physical address of the first; the low bits hold the folios' order,
+ *         see %MEMFD_LUO_EXTENT_ORDER
+ * @index: where the first one is in the file, in pages
+ * @pages: length of the extent, in pages
+ */
+struct memfd_luo_extent {
+	u64	phys;
+	u64	index;
+	u64	pages;
+};
+
+static_assert(sizeof(struct memfd_luo_extent) == 24);
+
+/* Bits of phys that are the order; addresses are multiples of the page size */
+#define MEMFD_LUO_EXTENT_ORDER	GENMASK_ULL(5, 0)
+
+/**
+ * struct memfd_luo_extents - one chain of extents
+ * @first: physical address of its first block, or 0
+ * @count: extents in the chain
+ * @crc:   CRC-32C of all of them, in their order
+ * @pad:   zero
+ */
+struct memfd_luo_extents {
+	u64	first;
+	u64	count;
+	u32	crc;
+	u32	pad;
+};
+
+static_assert(sizeof(struct memfd_luo_extents) == 24);
+
+/**
+ * struct memfd_luo_ser - a memfd but for its pages
+ * @size:   of the file, in bytes
+ * @pos:    of the file descriptor, in bytes
+ * @kept:   extents that it had when it was preserved
+ * @late:   extents that came after that
+ * @seals:  F_SEAL_* of fcntl(2)
+ * @flags:  O_* of open(2) that the file descriptor had
+ * @mode:   permission bits
+ * @uid:    owner, in the initial user namespace
+ * @gid:    group, likewise
+ * @name:   as given to memfd_create(2), with the prefix that the kernel adds
+ * @crc:    CRC-32C of this structure up to here
+ */
+struct memfd_luo_ser {
+	u64	size;
+	u64	pos;
+	struct memfd_luo_extents kept;
+	struct memfd_luo_extents late;
+	u32	seals;
+	u32	flags;
+	u32	mode;
+	u32	uid;
+	u32	gid;
+	char	name[MEMFD_LUO_NAME_LENGTH];
+	u32	crc;
+};
+
+static_assert(sizeof(struct memfd_luo_ser) == 344);
+static_assert(offsetof(struct memfd_luo_ser, seals) == 64);
+static_assert(offsetof(struct memfd_luo_ser, crc) == 340);
+
+#endif /* _LINUX_KHO_ABI_MEMFD_H */
