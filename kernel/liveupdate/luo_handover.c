@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live Update Orchestrator: encoding, checking and decoding the handover
+ *
+ * The format is in include/linux/kho/abi/luo.h. Everything here works on memory
+ * that the caller gives, and on nothing else, so that it can be tested with any
+ * input. No other file knows about flattened device trees.
+ */
+
+#include <linux/crc32.h>
+#include <linux/errno.h>
+#include <linux/libfdt.h>
+#include <linux/string.h>
+#include <linux/unaligned.h>
+
+#include "luo_internal.h"
+
+static int encode_empty_node(void *fdt, const char *name)
+{
+	return fdt_begin_node(fdt, name) ?: fdt_end_node(fdt);
+}
+
+static int encode_sessions(void *fdt, const struct luo_root *root)
+{
+	return fdt_begin_node(fdt, LUO_FDT_SESSIONS) ?:
+	       fdt_property_string(fdt, "compatible",
+				   LUO_FDT_SESSIONS_COMPATIBLE) ?:
+	       fdt_property_u64(fdt, LUO_FDT_SESSIONS_COUNT,
+				root->nr_sessions) ?:
+	       fdt_property_u64(fdt, LUO_FDT_SESSIONS_FIRST, root->sessions) ?:
+	       fdt_end_node(fdt);
+}
+
+static int encode_tree(void *fdt, size_t size, const struct luo_root *root)
+{
+	return fdt_create(fdt, size) ?:
+	       fdt_finish_reservemap(fdt) ?:
+	       fdt_begin_node(fdt, "") ?:
+	       fdt_property_string(fdt, "compatible", LUO_FDT_COMPATIBLE) ?:
+	       fdt_property_u64(fdt, LUO_FDT_NUMBER, root->number) ?:
+	       fdt_property_string(fdt, LUO_FDT_RELEASE, root->release) ?:
+	       fdt_property_u32(fdt, LUO_FDT_CHECKSUM, 0) ?:
+	       encode_empty_node(fdt, LUO_FDT_SUBSYSTEMS) ?:
+	       encode_empty_node(fdt, LUO_FDT_FLB) ?:
+	       encode_sessions(fdt, root) ?:
+	       fdt_end_node(fdt) ?:
+	       fdt_finish(fdt);
+}
+
+/* CRC of the tree with the value of its checksum property, at @sum, as zero */
+static u32 tree_crc(const void *fdt, const void *sum)
+{
+	const size_t before = sum - fdt;
+	const size_t after = before + sizeof(__be32);
+	const __be32 zero = 0;
+	u32 crc;
+
+	crc = crc32c(0, fdt, before);
+	crc = crc32c(crc, &zero, sizeof(zero));
+	return crc32c(crc, fdt + after, fdt_totalsize(fdt) - after);
+}
+
+/**
+ * luo_root_encode - write the root of a handover
+ * @fdt:  where to
+ * @size: bytes there
+ * @root: what to write
+ *
+ * Return: 0, or -ENOSPC when @size is not enough.
+ */
+int luo_root_encode(void *fdt, size_t size, const struct luo_root *root)
+{
+	__be32 *sum;
+
+	if (encode_tree(fdt, size, root))
+		return -ENOSPC;
+
+	sum = fdt_getprop_w(fdt, 0, LUO_FDT_CHECKSUM, NULL);
+	*sum = cpu_to_be32(tree_crc(fdt, sum));
+
+	return 0;
+}
+
+static const void *decode_prop(const void *fdt, int node, const char *name,
+			       int size)
+{
+	const void *value;
+	int len;
+
+	value = fdt_getprop(fdt, node, name, &len);
+	return value && len == size ? value : NULL;
+}
+
+static int decode_u64(const void *fdt, int node, const char *name, u64 *to)
+{
+	const void *value = decode_prop(fdt, node, name, sizeof(__be64));
+
+	if (!value)
+		return -EUCLEAN;
+
+	*to = get_unaligned_be64(value);
+	return 0;
+}
+
+static int decode_release(const void *fdt, struct luo_root *root)
+{
+	const char *release;
+	int len;
+
+	release = fdt_getprop(fdt, 0, LUO_FDT_RELEASE, &len);
+	if (!release || len < 1 || len > LUO_RELEASE_LENGTH ||
+	    strnlen(release, len) != len - 1)
+		return -EUCLEAN;
+
+	memcpy(root->release, release, len);
+	return 0;
+}
+
+static int decode_sessions(const void *fdt, struct luo_root *root)
+{
+	int node = fdt_subnode_offset(fdt, 0, LUO_FDT_SESSIONS);
+
+	if (node < 0)
+		return -EUCLEAN;
+	if (fdt_node_check_compatible(fdt, node, LUO_FDT_SESSIONS_COMPATIBLE))
+		return -EPROTONOSUPPORT;
+
+	return decode_u64(fdt, node, LUO_FDT_SESSIONS_COUNT,
+			  &root->nr_sessions) ?:
+	       decode_u64(fdt, node, LUO_FDT_SESSIONS_FIRST, &root->sessions);
+}
+
+static int check_tree(const void *fdt, size_t size)
+{
+	const __be32 *sum;
+
+	/* The rest of libfdt stays within the size that the header tells */
+	if (size < sizeof(struct fdt_header) || fdt_check_header(fdt) ||
+	    fdt_totalsize(fdt) > size)
+		return -EUCLEAN;
+	if (fdt_node_check_compatible(fdt, 0, LUO_FDT_COMPATIBLE))
+		return -EPROTONOSUPPORT;
+
+	sum = decode_prop(fdt, 0, LUO_FDT_CHECKSUM, sizeof(*sum));
+	if (!sum || get_unaligned_be32(sum) != tree_crc(fdt, sum))
+		return -EUCLEAN;
+
+	return 0;
+}
+
+/**
+ * luo_root_decode - check the root of a handover and read it
+ * @fdt:  the tree, which is not trusted; aligned to 8 bytes
+ * @size: bytes of it that can be read
+ * @root: to fill; all zero if this fails
+ *
+ * Return: 0; -EPROTONOSUPPORT when it is of a version that this kernel does not
+ * know; -EUCLEAN when it is no device tree, its checksum is wrong or something
+ * in it is missing or malformed.
+ */
+int luo_root_decode(const void *fdt, size_t size, struct luo_root *root)
+{
+	int err;
+
+	memset(root, 0, sizeof(*root));
+	err = check_tree(fdt, size) ?:
+	      decode_u64(fdt, 0, LUO_FDT_NUMBER, &root->number) ?:
+	      decode_release(fdt, root) ?:
+	      decode_sessions(fdt, root);
+	if (err)
+		memset(root, 0, sizeof(*root));
+
+	return err;
+}
+
+static u32 session_ser_crc(const struct luo_session_ser *ser)
+{
+	return crc32c(0, ser, offsetof(struct luo_session_ser, crc));
+}
+
+/**
+ * luo_session_ser_fill - write the record of a session
+ * @ser:       where to
+ * @name:      of the session
+ * @files:     physical address of the first block of its files, or 0
+ * @nr_files:  number of its files
+ * @files_crc: checksum of their records
+ */
+void luo_session_ser_fill(struct luo_session_ser *ser, const char *name,
+			  u64 files, u64 nr_files, u32 files_crc)
+{
+	memset(ser, 0, sizeof(*ser));
+	strscpy_pad(ser->compatible, LUO_SESSION_COMPATIBLE);
+	strscpy_pad(ser->name, name);
+	ser->files = files;
+	ser->nr_files = nr_files;
+	ser->files_crc = files_crc;
+	ser->crc = session_ser_crc(ser);
+}
+
+static bool string_fits(const char *string, size_t size)
+{
+	size_t len = strnlen(string, size);
+
+	return len && len < size;
+}
+
+/**
+ * luo_session_ser_check - see whether the record of a session can be used
+ * @ser: the record, which is not trusted
+ *
+ * Return: 0; -EPROTONOSUPPORT when it is of a version that this kernel does not
+ * know; -EUCLEAN when its checksum is wrong or its name is none.
+ */
+int luo_session_ser_check(const struct luo_session_ser *ser)
+{
+	if (strncmp(ser->compatible, LUO_SESSION_COMPATIBLE,
+		    sizeof(ser->compatible)))
+		return -EPROTONOSUPPORT;
+	if (ser->crc != session_ser_crc(ser) ||
+	    !string_fits(ser->name, sizeof(ser->name)))
+		return -EUCLEAN;
+
+	return 0;
+}
+
+/**
+ * luo_file_ser_check - see whether the record of a file can be used
+ * @ser: the record, which is not trusted
+ *
+ * Return: 0, or -EUCLEAN when its compatible string is none.
+ */
+int luo_file_ser_check(const struct luo_file_ser *ser)
+{
+	return string_fits(ser->compatible, sizeof(ser->compatible)) ?
+	       0 : -EUCLEAN;
+}
