@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live Update Orchestrator: the registry of file handlers
+ */
+
+#include <linux/cleanup.h>
+#include <linux/errno.h>
+#include <linux/list_private.h>
+#include <linux/lockdep.h>
+#include <linux/module.h>
+#include <linux/string.h>
+
+#include "luo_internal.h"
+
+/**
+ * luo_handlers_init - make an empty registry
+ * @handlers: the registry
+ */
+void luo_handlers_init(struct luo_handlers *handlers)
+{
+	init_rwsem(&handlers->lock);
+	INIT_LIST_HEAD(&handlers->list);
+}
+
+static bool is_complete(const struct liveupdate_file_handler *handler)
+{
+	const struct liveupdate_file_ops *ops = handler->ops;
+	size_t len = strnlen(handler->compatible, sizeof(handler->compatible));
+
+	return ops && ops->can_preserve && ops->preserve && ops->unpreserve &&
+	       ops->retrieve && ops->finish &&
+	       len && len < sizeof(handler->compatible);
+}
+
+static struct liveupdate_file_handler *
+find_compatible(struct luo_handlers *handlers, const char *compatible)
+{
+	struct liveupdate_file_handler *handler;
+
+	lockdep_assert_held(&handlers->lock);
+	list_private_for_each_entry(handler, &handlers->list, list) {
+		if (!strcmp(handler->compatible, compatible))
+			return handler;
+	}
+
+	return NULL;
+}
+
+/**
+ * luo_handler_add - register a file handler
+ * @handlers: the registry
+ * @handler:  the handler
+ *
+ * Context: May sleep.
+ * Return: 0; -EINVAL when a callback that has to be there is not, or the
+ * compatible string is empty or not terminated; -EEXIST when a handler with the
+ * same string is registered.
+ */
+int luo_handler_add(struct luo_handlers *handlers,
+		    struct liveupdate_file_handler *handler)
+{
+	if (!is_complete(handler))
+		return -EINVAL;
+
+	guard(rwsem_write)(&handlers->lock);
+	if (find_compatible(handlers, handler->compatible))
+		return -EEXIST;
+	list_add_tail(&ACCESS_PRIVATE(handler, list), &handlers->list);
+
+	return 0;
+}
+
+/**
+ * luo_handler_del - take a file handler out of the registry
+ * @handlers: the registry
+ * @handler:  the handler, which no session has a file of; of a handler in a
+ *            module this is sure, as its files pin the module
+ *
+ * Context: May sleep.
+ */
+void luo_handler_del(struct luo_handlers *handlers,
+		     struct liveupdate_file_handler *handler)
+{
+	guard(rwsem_write)(&handlers->lock);
+	list_del(&ACCESS_PRIVATE(handler, list));
+}
+
+/**
+ * luo_handler_get_for_file - find who preserves a file
+ * @handlers: the registry
+ * @file:     the file
+ *
+ * Context: May sleep.
+ * Return: the handler, its module pinned, or NULL.
+ */
+struct liveupdate_file_handler *
+luo_handler_get_for_file(struct luo_handlers *handlers, struct file *file)
+{
+	struct liveupdate_file_handler *handler;
+
+	guard(rwsem_read)(&handlers->lock);
+	list_private_for_each_entry(handler, &handlers->list, list) {
+		if (handler->ops->can_preserve(handler, file))
+			return try_module_get(handler->ops->owner) ?
+			       handler : NULL;
+	}
+
+	return NULL;
+}
+
+/**
+ * luo_handler_get_compatible - find who restores a file
+ * @handlers:   the registry
+ * @compatible: the compatible string of the file's record
+ *
+ * Context: May sleep.
+ * Return: the handler, its module pinned, or NULL.
+ */
+struct liveupdate_file_handler *
+luo_handler_get_compatible(struct luo_handlers *handlers,
+			   const char *compatible)
+{
+	struct liveupdate_file_handler *handler;
+
+	guard(rwsem_read)(&handlers->lock);
+	handler = find_compatible(handlers, compatible);
+
+	return handler && try_module_get(handler->ops->owner) ? handler : NULL;
+}
+
+/**
+ * luo_handler_put - unpin a file handler
+ * @handler: the handler, or NULL
+ */
+void luo_handler_put(struct liveupdate_file_handler *handler)
+{
+	if (handler)
+		module_put(handler->ops->owner);
+}
