@@ -1,0 +1,684 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live Update Orchestrator: the files of a session
+ *
+ * A file in an outgoing session has been preserved by its handler. A file in an
+ * incoming one is at first only a record, which a handler turns into a file when
+ * user space asks for it. If it is not finished when the next update comes it
+ * is carried: retrieved, if nobody has done so, and preserved again.
+ */
+
+#define pr_fmt(fmt) "liveupdate: " fmt
+
+#include <linux/crc32.h>
+#include <linux/errno.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/rhashtable.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "luo_internal.h"
+
+/* What a token is looked up by: it means something only within its session */
+struct token_key {
+	const struct luo_session *session;
+	u64 token;
+};
+
+static u32 token_hash(const struct luo_session *session, u64 token, u32 seed)
+{
+	return jhash_3words(lower_32_bits(token), upper_32_bits(token),
+			    hash_ptr(session, 32), seed);
+}
+
+static u32 token_key_hash(const void *data, u32 len, u32 seed)
+{
+	const struct token_key *key = data;
+
+	return token_hash(key->session, key->token, seed);
+}
+
+static u32 token_obj_hash(const void *data, u32 len, u32 seed)
+{
+	const struct luo_file *lf = data;
+
+	return token_hash(lf->session, lf->token, seed);
+}
+
+static int token_cmp(struct rhashtable_compare_arg *arg, const void *obj)
+{
+	const struct token_key *key = arg->key;
+	const struct luo_file *lf = obj;
+
+	return lf->session != key->session || lf->token != key->token;
+}
+
+static const struct rhashtable_params token_params = {
+	.head_offset = offsetof(struct luo_file, by_token),
+	.key_len = sizeof(struct token_key),
+	.hashfn = token_key_hash,
+	.obj_hashfn = token_obj_hash,
+	.obj_cmpfn = token_cmp,
+	.automatic_shrinking = true,
+};
+
+static const struct rhashtable_params id_params = {
+	.head_offset = offsetof(struct luo_file, by_id),
+	.key_offset = offsetof(struct luo_file, id),
+	.key_len = sizeof_field(struct luo_file, id),
+	.automatic_shrinking = true,
+};
+
+/**
+ * luo_files_init - make empty indices
+ * @files: the indices
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int luo_files_init(struct luo_files *files)
+{
+	int err;
+
+	err = rhashtable_init(&files->tokens, &token_params);
+	if (err)
+		return err;
+
+	err = rhashtable_init(&files->ids, &id_params);
+	if (err)
+		rhashtable_destroy(&files->tokens);
+
+	return err;
+}
+
+/**
+ * luo_files_destroy - free the indices
+ * @files: the indices, empty
+ */
+void luo_files_destroy(struct luo_files *files)
+{
+	rhashtable_destroy(&files->ids);
+	rhashtable_destroy(&files->tokens);
+}
+
+static struct luo_files *files_of(const struct luo_session *session)
+{
+	return &session->luo->files;
+}
+
+static struct luo_file *find_token(struct luo_session *session, u64 token)
+{
+	const struct token_key key = { .session = session, .token = token };
+
+	lockdep_assert_held(&session->lock);
+	return rhashtable_lookup_fast(&files_of(session)->tokens, &key,
+				      token_params);
+}
+
+/* A file with nothing but its names, in the token index but not in the list */
+static struct luo_file *file_new(struct luo_session *session, u64 token,
+				 const char *compatible)
+{
+	struct luo_file *lf;
+	int err;
+
+	lf = kzalloc_obj(*lf, GFP_KERNEL_ACCOUNT);
+	if (!lf)
+		return ERR_PTR(-ENOMEM);
+
+	lf->session = session;
+	lf->token = token;
+	strscpy(lf->compatible, compatible);
+	err = rhashtable_lookup_insert_key(&files_of(session)->tokens,
+					   &(struct token_key){ session, token },
+					   &lf->by_token, token_params);
+	if (err) {
+		kfree(lf);
+		return ERR_PTR(err == -EEXIST ? err : -ENOMEM);
+	}
+
+	return lf;
+}
+
+static void file_free(struct luo_file *lf)
+{
+	rhashtable_remove_fast(&files_of(lf->session)->tokens, &lf->by_token,
+			       token_params);
+	luo_handler_put(lf->handler);
+	if (lf->file)
+		fput(lf->file);
+	kfree(lf);
+}
+
+static void file_link(struct luo_file *lf)
+{
+	list_add_tail(&lf->list, &lf->session->files);
+	lf->session->nr_files++;
+}
+
+static void file_unlink(struct luo_file *lf)
+{
+	list_del(&lf->list);
+	lf->session->nr_files--;
+}
+
+/* Keep the object for this session alone. Called again, it is no error. */
+static int file_take_id(struct luo_file *lf)
+{
+	const struct liveupdate_file_ops *ops = lf->handler->ops;
+	int err;
+
+	if (lf->has_id)
+		return 0;
+
+	lf->id = ops->get_id ? ops->get_id(lf->file) : (unsigned long)lf->file;
+	err = rhashtable_lookup_insert_fast(&files_of(lf->session)->ids,
+					    &lf->by_id, id_params);
+	if (err)
+		return err == -EEXIST ? -EBUSY : -ENOMEM;
+
+	lf->has_id = true;
+	return 0;
+}
+
+static void file_drop_id(struct luo_file *lf)
+{
+	if (lf->has_id)
+		rhashtable_remove_fast(&files_of(lf->session)->ids, &lf->by_id,
+				       id_params);
+	lf->has_id = false;
+}
+
+static struct liveupdate_file_op_args op_args(const struct luo_file *lf,
+					      const struct luo_word *word)
+{
+	return (struct liveupdate_file_op_args) {
+		.handler = lf->handler,
+		.retrieve_status = lf->status,
+		.file = lf->file,
+		.serialized_data = word->data,
+		.private_data = word->private_data,
+	};
+}
+
+static int file_call_preserve(struct luo_file *lf)
+{
+	struct liveupdate_file_op_args args = op_args(lf, &(struct luo_word){});
+	int err;
+
+	err = lf->handler->ops->preserve(&args);
+	if (err)
+		return err;
+
+	lf->out.data = args.serialized_data;
+	lf->out.private_data = args.private_data;
+	return 0;
+}
+
+static void file_call_unpreserve(struct luo_file *lf)
+{
+	struct liveupdate_file_op_args args = op_args(lf, &lf->out);
+
+	lf->handler->ops->unpreserve(&args);
+	lf->out = (struct luo_word){};
+}
+
+static int file_call_freeze(struct luo_file *lf)
+{
+	struct liveupdate_file_op_args args = op_args(lf, &lf->out);
+	int err;
+
+	if (!lf->handler->ops->freeze)
+		return 0;
+
+	err = lf->handler->ops->freeze(&args);
+	if (!err)
+		lf->out.data = args.serialized_data;
+
+	return err;
+}
+
+static void file_call_unfreeze(struct luo_file *lf)
+{
+	struct liveupdate_file_op_args args = op_args(lf, &lf->out);
+
+	if (lf->handler->ops->unfreeze)
+		lf->handler->ops->unfreeze(&args);
+}
+
+static int file_call_retrieve(struct luo_file *lf)
+{
+	struct liveupdate_file_op_args args = op_args(lf, &lf->in);
+	int err;
+
+	err = lf->handler->ops->retrieve(&args);
+	lf->in.private_data = args.private_data;
+	if (!err) {
+		lf->file = args.file;
+		lf->status = 1;
+	} else if (!lf->handler->ops->retrieve_can_retry) {
+		lf->status = err;
+	}
+
+	return err;
+}
+
+static bool file_call_can_finish(struct luo_file *lf)
+{
+	struct liveupdate_file_op_args args = op_args(lf, &lf->in);
+
+	return !lf->handler->ops->can_finish ||
+	       lf->handler->ops->can_finish(&args);
+}
+
+static void file_call_finish(struct luo_file *lf)
+{
+	struct liveupdate_file_op_args args = op_args(lf, &lf->in);
+
+	lf->handler->ops->finish(&args);
+}
+
+/* Find the handler of an incoming file; it may have come since the last try */
+static int file_find_handler(struct luo_file *lf)
+{
+	struct luo_handlers *handlers = &lf->session->luo->handlers;
+
+	if (!lf->handler)
+		lf->handler = luo_handler_get_compatible(handlers,
+							 lf->compatible);
+
+	return lf->handler ? 0 : -ENOENT;
+}
+
+static int preserve_new(struct luo_session *session, struct file *file,
+			u64 token, struct liveupdate_file_handler *handler)
+{
+	struct luo_file *lf;
+	int err;
+
+	lf = file_new(session, token, handler->compatible);
+	if (IS_ERR(lf)) {
+		luo_handler_put(handler);
+		return PTR_ERR(lf);
+	}
+
+	lf->handler = handler;
+	lf->file = get_file(file);
+	err = file_take_id(lf);
+	if (!err)
+		err = file_call_preserve(lf);
+	if (err) {
+		file_drop_id(lf);
+		file_free(lf);
+		return err;
+	}
+
+	file_link(lf);
+	return 0;
+}
+
+/**
+ * luo_file_preserve - put a file into an outgoing session
+ * @session: the session
+ * @file:    the file
+ * @token:   its name in the session
+ *
+ * Context: Process context, luo.transition held for reading.
+ * Return: 0; -EEXIST when the token is used, -ENOENT when no handler is in charge
+ * of such files, -EBUSY when the file is in a session already, -ENOMEM, or what
+ * the handler fails with.
+ */
+int luo_file_preserve(struct luo_session *session, struct file *file, u64 token)
+{
+	struct liveupdate_file_handler *handler;
+	int err;
+
+	guard(mutex)(&session->lock);
+	if (find_token(session, token))
+		return -EEXIST;
+
+	handler = luo_handler_get_for_file(&session->luo->handlers, file);
+	if (!handler)
+		return -ENOENT;
+
+	/* Room for the record is made now: freezing is no time to run out */
+	err = kho_block_set_grow(&session->blocks, session->nr_files + 1);
+	if (err) {
+		luo_handler_put(handler);
+		return err;
+	}
+
+	err = preserve_new(session, file, token, handler);
+	if (err)
+		kho_block_set_shrink(&session->blocks, session->nr_files);
+
+	return err;
+}
+
+/**
+ * luo_files_unpreserve - give back all files of an outgoing session
+ * @session: the session
+ *
+ * Context: Process context, luo.transition held.
+ */
+void luo_files_unpreserve(struct luo_session *session)
+{
+	struct luo_file *lf, *next;
+
+	guard(mutex)(&session->lock);
+	list_for_each_entry_safe_reverse(lf, next, &session->files, list) {
+		file_call_unpreserve(lf);
+		file_drop_id(lf);
+		file_unlink(lf);
+		file_free(lf);
+	}
+	kho_block_set_destroy(&session->blocks);
+}
+
+/**
+ * luo_file_receive - make a file of a record from the previous kernel
+ * @session: an incoming session
+ * @ser:     the record, which passed luo_file_ser_check()
+ *
+ * Context: Process context, session->lock held.
+ * Return: 0; -EEXIST when the token is used; -ENOMEM.
+ */
+int luo_file_receive(struct luo_session *session,
+		     const struct luo_file_ser *ser)
+{
+	struct luo_file *lf;
+
+	lf = file_new(session, ser->token, ser->compatible);
+	if (IS_ERR(lf))
+		return PTR_ERR(lf);
+
+	lf->in.data = ser->data;
+	file_link(lf);
+
+	return 0;
+}
+
+/**
+ * luo_files_forget - undo luo_file_receive() for all files of a session
+ * @session: an incoming session, of which nothing is retrieved
+ *
+ * Context: Process context, session->lock held.
+ */
+void luo_files_forget(struct luo_session *session)
+{
+	struct luo_file *lf, *next;
+
+	list_for_each_entry_safe_reverse(lf, next, &session->files, list) {
+		file_unlink(lf);
+		file_free(lf);
+	}
+}
+
+/* Make the file, unless that is done */
+static int file_restore(struct luo_file *lf)
+{
+	int err;
+
+	if (lf->status < 0)
+		return lf->status;
+	if (!lf->status) {
+		err = file_find_handler(lf);
+		if (err)
+			return err;
+		err = file_call_retrieve(lf);
+		if (err)
+			return err;
+	}
+
+	return file_take_id(lf);
+}
+
+/**
+ * luo_file_retrieve - get a file out of an incoming session
+ * @session: the session
+ * @token:   the file's name in it
+ * @filep:   set to the file, with a reference for the caller
+ *
+ * The session keeps a reference of its own, so asking again gives the same file.
+ *
+ * Context: Process context, luo.transition held for reading.
+ * Return: 0; -ENOENT when there is no such token or no handler for the file,
+ * -ENOMEM, or what the handler fails with.
+ */
+int luo_file_retrieve(struct luo_session *session, u64 token,
+		      struct file **filep)
+{
+	struct luo_file *lf;
+	int err;
+
+	guard(mutex)(&session->lock);
+	lf = find_token(session, token);
+	if (!lf)
+		return -ENOENT;
+
+	err = file_restore(lf);
+	if (!err)
+		*filep = get_file(lf->file);
+
+	return err;
+}
+
+/**
+ * luo_files_can_finish - see whether all files of a session can be finished
+ * @session: an incoming session
+ *
+ * Context: Process context, session->lock held.
+ * Return: 0, or -EBUSY when a handler says no.
+ */
+int luo_files_can_finish(struct luo_session *session)
+{
+	struct luo_file *lf;
+
+	lockdep_assert_held(&session->lock);
+	list_for_each_entry(lf, &session->files, list) {
+		if (!file_find_handler(lf) && !file_call_can_finish(lf))
+			return -EBUSY;
+	}
+
+	return 0;
+}
+
+/**
+ * luo_files_finish - finish all files of a session
+ * @session: an incoming session, of which luo_files_can_finish() approved
+ *
+ * What belongs to a file that nothing in this kernel can handle stays reserved
+ * until the next kexec.
+ *
+ * Context: Process context, session->lock held.
+ */
+void luo_files_finish(struct luo_session *session)
+{
+	struct luo_file *lf, *next;
+
+	lockdep_assert_held(&session->lock);
+	list_for_each_entry_safe_reverse(lf, next, &session->files, list) {
+		if (lf->handler)
+			file_call_finish(lf);
+		else
+			pr_warn("session '%s': nothing frees the memory of a file of type '%s', it stays reserved\n",
+				session->name, lf->compatible);
+		file_drop_id(lf);
+		file_unlink(lf);
+		file_free(lf);
+	}
+}
+
+/* Whether the file has to be carried; what failed for good is nothing to carry */
+static bool file_wants_carry(const struct luo_file *lf)
+{
+	return !lf->carried && lf->status >= 0;
+}
+
+static int file_carry(struct luo_file *lf)
+{
+	int err;
+
+	err = file_restore(lf);
+	if (!err)
+		err = file_call_preserve(lf);
+	if (err) {
+		pr_err("session '%s': file %llu of type '%s' cannot go on to the next kernel: %pe\n",
+		       lf->session->name, lf->token, lf->compatible,
+		       ERR_PTR(err));
+		return err;
+	}
+
+	lf->carried = true;
+	return 0;
+}
+
+/**
+ * luo_files_carry - preserve the files of an incoming session for the next kernel
+ * @session: the session, decoded
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: 0, or why the first file that could not be carried could not; none is
+ * carried then.
+ */
+int luo_files_carry(struct luo_session *session)
+{
+	struct luo_file *lf;
+	int err;
+
+	mutex_lock(&session->lock);
+	err = kho_block_set_grow(&session->blocks, session->nr_files);
+	list_for_each_entry(lf, &session->files, list) {
+		if (err)
+			break;
+		if (file_wants_carry(lf))
+			err = file_carry(lf);
+	}
+	mutex_unlock(&session->lock);
+
+	if (err)
+		luo_files_uncarry(session);
+
+	return err;
+}
+
+/**
+ * luo_files_uncarry - undo luo_files_carry()
+ * @session: the session; it may be carried in part
+ *
+ * Files that were retrieved for it stay so: it makes no difference to those who
+ * ask for them later.
+ *
+ * Context: Process context, luo.transition held for writing.
+ */
+void luo_files_uncarry(struct luo_session *session)
+{
+	struct luo_file *lf;
+
+	guard(mutex)(&session->lock);
+	list_for_each_entry_reverse(lf, &session->files, list) {
+		if (lf->carried)
+			file_call_unpreserve(lf);
+		lf->carried = false;
+	}
+	kho_block_set_destroy(&session->blocks);
+}
+
+/* Whether the file goes to the next kernel */
+static bool file_goes(const struct luo_file *lf)
+{
+	return lf->session->direction == LUO_OUTGOING || lf->carried;
+}
+
+/**
+ * luo_files_freeze - bring the saved state of a session's files up to date
+ * @session: the session
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: 0, or what the first handler that failed fails with; no file is frozen
+ * then.
+ */
+int luo_files_freeze(struct luo_session *session)
+{
+	struct luo_file *lf;
+	int err;
+
+	guard(mutex)(&session->lock);
+	list_for_each_entry(lf, &session->files, list) {
+		if (!file_goes(lf))
+			continue;
+		err = file_call_freeze(lf);
+		if (err)
+			goto undo;
+	}
+
+	return 0;
+
+undo:
+	pr_err("session '%s': file %llu of type '%s' cannot be frozen: %pe\n",
+	       session->name, lf->token, lf->compatible, ERR_PTR(err));
+	list_for_each_entry_continue_reverse(lf, &session->files, list) {
+		if (file_goes(lf))
+			file_call_unfreeze(lf);
+	}
+	return err;
+}
+
+/**
+ * luo_files_unfreeze - undo luo_files_freeze()
+ * @session: the session
+ *
+ * Context: Process context, luo.transition held for writing.
+ */
+void luo_files_unfreeze(struct luo_session *session)
+{
+	struct luo_file *lf;
+
+	guard(mutex)(&session->lock);
+	list_for_each_entry_reverse(lf, &session->files, list) {
+		if (file_goes(lf))
+			file_call_unfreeze(lf);
+	}
+}
+
+static void file_encode(const struct luo_file *lf, struct luo_file_ser *ser)
+{
+	strscpy_pad(ser->compatible, lf->compatible);
+	ser->data = lf->out.data;
+	ser->token = lf->token;
+}
+
+/**
+ * luo_files_encode - write the records of a session's files
+ * @session: the session; its blocks have room for all files
+ * @crc:     set to the checksum of the records
+ *
+ * Blocks that no record needs are given back, so that the chain has none that
+ * is empty.
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: the number of records.
+ */
+u64 luo_files_encode(struct luo_session *session, u32 *crc)
+{
+	struct kho_block_set_it it;
+	struct luo_file_ser *ser;
+	struct luo_file *lf;
+	u64 count = 0;
+
+	guard(mutex)(&session->lock);
+	*crc = 0;
+	kho_block_set_clear(&session->blocks);
+	kho_block_set_it_init(&it, &session->blocks);
+	list_for_each_entry(lf, &session->files, list) {
+		if (!file_goes(lf))
+			continue;
+		ser = kho_block_set_it_reserve_entry(&it);
+		file_encode(lf, ser);
+		*crc = crc32c(*crc, ser, sizeof(*ser));
+		count++;
+	}
+	kho_block_set_shrink(&session->blocks, count);
+
+	return count;
+}
