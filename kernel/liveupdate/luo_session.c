@@ -1,0 +1,632 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live Update Orchestrator: sessions, the named containers of files
+ */
+
+#define pr_fmt(fmt) "liveupdate: " fmt
+
+#include <linux/errno.h>
+#include <linux/rhashtable.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "luo_internal.h"
+
+static const struct rhashtable_params name_params = {
+	.head_offset = offsetof(struct luo_session, by_name),
+	.key_offset = offsetof(struct luo_session, name),
+	.key_len = sizeof_field(struct luo_session, name),
+	.automatic_shrinking = true,
+};
+
+static struct luo_sessions *table_of(const struct luo_session *session)
+{
+	return &session->luo->sessions[session->direction];
+}
+
+/**
+ * luo_sessions_init - make an empty table of sessions
+ * @sessions: the table
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int luo_sessions_init(struct luo_sessions *sessions)
+{
+	mutex_init(&sessions->lock);
+	INIT_LIST_HEAD(&sessions->list);
+	kho_block_set_init(&sessions->blocks, sizeof(struct luo_session_ser));
+
+	return rhltable_init(&sessions->names, &name_params);
+}
+
+/**
+ * luo_sessions_destroy - free a table of sessions
+ * @sessions: the table, empty
+ */
+void luo_sessions_destroy(struct luo_sessions *sessions)
+{
+	rhltable_destroy(&sessions->names);
+	mutex_destroy(&sessions->lock);
+}
+
+static bool is_unfinished(const struct luo_session *session)
+{
+	return session->state == LUO_SESSION_UNCLAIMED ||
+	       session->state == LUO_SESSION_CLAIMED;
+}
+
+/**
+ * luo_sessions_unfinished - whether something of the previous kernel is left
+ * @luo: the orchestrator
+ *
+ * Quarantined sessions do not count: nobody can finish them.
+ */
+bool luo_sessions_unfinished(struct luo *luo)
+{
+	struct luo_sessions *incoming = &luo->sessions[LUO_INCOMING];
+	struct luo_session *session;
+
+	guard(mutex)(&incoming->lock);
+	list_for_each_entry(session, &incoming->list, list) {
+		if (is_unfinished(session))
+			return true;
+	}
+
+	return false;
+}
+
+/* @name is one that fits, its end is filled with zeros here */
+static struct luo_session *session_new(struct luo *luo, const char *name,
+				       enum luo_direction direction)
+{
+	struct luo_session *session;
+
+	session = kzalloc_obj(*session, GFP_KERNEL_ACCOUNT);
+	if (!session)
+		return NULL;
+
+	session->luo = luo;
+	session->direction = direction;
+	session->state = direction == LUO_OUTGOING ? LUO_SESSION_OPEN :
+						     LUO_SESSION_UNCLAIMED;
+	strscpy_pad(session->name, name);
+	mutex_init(&session->lock);
+	INIT_LIST_HEAD(&session->files);
+	kho_block_set_init(&session->blocks, sizeof(struct luo_file_ser));
+
+	return session;
+}
+
+static void session_free(struct luo_session *session)
+{
+	mutex_destroy(&session->lock);
+	kfree(session);
+}
+
+static struct rhlist_head *find_name(struct luo_sessions *sessions,
+				     const char *name)
+{
+	char key[LIVEUPDATE_SESSION_NAME_LENGTH];
+
+	lockdep_assert_held(&sessions->lock);
+	strscpy_pad(key, name);
+	return rhltable_lookup(&sessions->names, key, name_params);
+}
+
+/* Put it into the table. Names may repeat if @unique is not set. */
+static int table_add(struct luo_session *session, bool unique)
+{
+	struct luo_sessions *sessions = table_of(session);
+	int err;
+
+	guard(mutex)(&sessions->lock);
+	scoped_guard(rcu) {
+		if (unique && find_name(sessions, session->name))
+			return -EEXIST;
+	}
+
+	/* Room for the record is made now: freezing is no time to run out */
+	if (session->direction == LUO_OUTGOING) {
+		err = kho_block_set_grow(&sessions->blocks,
+					 sessions->count + 1);
+		if (err)
+			return err;
+	}
+
+	err = rhltable_insert(&sessions->names, &session->by_name, name_params);
+	if (err) {
+		kho_block_set_shrink(&sessions->blocks, sessions->count);
+		return -ENOMEM;
+	}
+
+	session->seq = ++sessions->seq;
+	list_add_tail(&session->list, &sessions->list);
+	sessions->count++;
+
+	return 0;
+}
+
+static void table_del(struct luo_session *session)
+{
+	struct luo_sessions *sessions = table_of(session);
+
+	guard(mutex)(&sessions->lock);
+	rhltable_remove(&sessions->names, &session->by_name, name_params);
+	list_del(&session->list);
+	sessions->count--;
+	kho_block_set_shrink(&sessions->blocks, sessions->count);
+}
+
+static bool name_fits(const char *name)
+{
+	size_t len = strnlen(name, LIVEUPDATE_SESSION_NAME_LENGTH);
+
+	return len && len < LIVEUPDATE_SESSION_NAME_LENGTH;
+}
+
+/**
+ * luo_session_create - make an outgoing session
+ * @luo:  the orchestrator
+ * @name: its name, in %LIVEUPDATE_SESSION_NAME_LENGTH bytes
+ *
+ * Context: Process context, luo.transition held for reading.
+ * Return: the session, which luo_session_release() ends; -EINVAL when the name
+ * is empty or not terminated, -EEXIST when an outgoing session has it, -ENOMEM.
+ */
+struct luo_session *luo_session_create(struct luo *luo, const char *name)
+{
+	struct luo_session *session;
+	int err;
+
+	if (!name_fits(name))
+		return ERR_PTR(-EINVAL);
+
+	session = session_new(luo, name, LUO_OUTGOING);
+	if (!session)
+		return ERR_PTR(-ENOMEM);
+
+	err = table_add(session, true);
+	if (err) {
+		session_free(session);
+		return ERR_PTR(err);
+	}
+
+	return session;
+}
+
+/* Of the sessions with a name that can be claimed, the one that came first */
+static struct luo_session *find_claimable(struct luo_sessions *sessions,
+					  const char *name)
+{
+	struct luo_session *session, *best = NULL;
+	struct rhlist_head *pos;
+
+	rhl_for_each_entry_rcu(session, pos, find_name(sessions, name),
+			       by_name) {
+		if (!best || (best->state != LUO_SESSION_UNCLAIMED &&
+			      session->state == LUO_SESSION_UNCLAIMED) ||
+		    (best->state == session->state && session->seq < best->seq))
+			best = session;
+	}
+
+	return best;
+}
+
+static struct luo_session *claim(struct luo_sessions *sessions,
+				 const char *name)
+{
+	struct luo_session *session;
+
+	guard(mutex)(&sessions->lock);
+	scoped_guard(rcu)
+		session = find_claimable(sessions, name);
+
+	if (!session)
+		return ERR_PTR(-ENOENT);
+	if (session->state == LUO_SESSION_QUARANTINED)
+		return ERR_PTR(-EUCLEAN);
+	if (session->state == LUO_SESSION_CLAIMED)
+		return ERR_PTR(-EINVAL);
+
+	session->state = LUO_SESSION_CLAIMED;
+	return session;
+}
+
+static void unclaim(struct luo_session *session)
+{
+	guard(mutex)(&table_of(session)->lock);
+	if (session->state == LUO_SESSION_CLAIMED)
+		session->state = LUO_SESSION_UNCLAIMED;
+}
+
+/**
+ * luo_session_claim - take an incoming session
+ * @luo:  the orchestrator
+ * @name: its name, in %LIVEUPDATE_SESSION_NAME_LENGTH bytes
+ *
+ * Context: Process context, luo.transition held for reading.
+ * Return: the session, which luo_session_release() puts back; -ENOENT when there
+ * is none of this name, -EINVAL when it is claimed, -EUCLEAN when it is damaged,
+ * -ENOMEM.
+ */
+struct luo_session *luo_session_claim(struct luo *luo, const char *name)
+{
+	struct luo_session *session;
+	int err;
+
+	if (!name_fits(name))
+		return ERR_PTR(-ENOENT);
+
+	session = claim(&luo->sessions[LUO_INCOMING], name);
+	if (IS_ERR(session))
+		return session;
+
+	err = luo_session_decode(session);
+	if (err) {
+		unclaim(session);
+		return ERR_PTR(err);
+	}
+
+	return session;
+}
+
+/**
+ * luo_session_finish - end an incoming session
+ * @session: the session, claimed
+ *
+ * It leaves the table; its descriptor is all that it has. Finishing it once more
+ * is no error.
+ *
+ * Context: Process context, luo.transition held for reading.
+ * Return: 0, or -EBUSY when a file cannot be finished; none is then.
+ */
+int luo_session_finish(struct luo_session *session)
+{
+	int err;
+
+	scoped_guard(mutex, &session->lock) {
+		if (session->state == LUO_SESSION_FINISHED)
+			return 0;
+		err = luo_files_can_finish(session);
+		if (err)
+			return err;
+
+		luo_files_finish(session);
+		scoped_guard(mutex, &table_of(session)->lock)
+			session->state = LUO_SESSION_FINISHED;
+		table_del(session);
+	}
+
+	return 0;
+}
+
+static void session_drop(struct luo_session *session)
+{
+	luo_files_unpreserve(session);
+	table_del(session);
+	session_free(session);
+}
+
+/**
+ * luo_session_release - the last descriptor of a session is gone
+ * @session: the session
+ *
+ * An outgoing one ends, and gives back its files; a finished one too. One that
+ * was claimed is put back as it was. While a kexec is under way nothing changes
+ * any more: an outgoing session then ends only if the kexec does not take place.
+ *
+ * Context: Process context, luo.transition held for reading.
+ */
+void luo_session_release(struct luo_session *session)
+{
+	bool frozen = session->luo->state == LIVEUPDATE_STATE_FROZEN;
+
+	lockdep_assert_held_read(&session->luo->transition);
+	if (session->state == LUO_SESSION_FINISHED)
+		session_free(session);
+	else if (session->direction == LUO_INCOMING)
+		unclaim(session);
+	else if (!frozen)
+		session_drop(session);
+	else
+		scoped_guard(mutex, &table_of(session)->lock)
+			session->state = LUO_SESSION_CLOSED;
+}
+
+/**
+ * luo_session_receive - make an incoming session of its record
+ * @luo: the orchestrator
+ * @ser: the record, which is not trusted
+ *
+ * Its files are not looked at before somebody wants them.
+ *
+ * Context: Process context, at boot.
+ * Return: 0; what luo_session_ser_check() fails with; -ENOMEM.
+ */
+int luo_session_receive(struct luo *luo, const struct luo_session_ser *ser)
+{
+	struct luo_session *session;
+	int err;
+
+	err = luo_session_ser_check(ser);
+	if (err)
+		return err;
+
+	session = session_new(luo, ser->name, LUO_INCOMING);
+	if (!session)
+		return -ENOMEM;
+
+	session->received = LUO_CHAIN(ser->files, ser->nr_files,
+				      struct luo_file_ser);
+	session->received_crc = ser->files_crc;
+	err = table_add(session, false);
+	if (err)
+		session_free(session);
+
+	return err;
+}
+
+static void quarantine(struct luo_session *session)
+{
+	pr_err("session '%s' is quarantined: the records of its files are damaged\n",
+	       session->name);
+
+	guard(mutex)(&table_of(session)->lock);
+	session->state = LUO_SESSION_QUARANTINED;
+	session->luo->quarantined++;
+}
+
+static void quarantine_file(struct luo_session *session,
+			    const struct luo_file_ser *ser)
+{
+	pr_err("session '%s': file %llu is quarantined: its record is damaged\n",
+	       session->name, ser->token);
+
+	guard(mutex)(&table_of(session)->lock);
+	session->luo->quarantined++;
+}
+
+static int decode_files(struct luo_session *session)
+{
+	const struct luo_file_ser *ser;
+	struct luo_chain_it it;
+	int err;
+
+	luo_chain_start(&it, &session->received);
+	while ((ser = luo_chain_next(&it))) {
+		err = luo_file_ser_check(ser) ?: luo_file_receive(session, ser);
+		if (err == -ENOMEM) {
+			luo_files_forget(session);
+			return err;
+		}
+		if (err)
+			quarantine_file(session, ser);
+	}
+
+	luo_chain_free(&session->received);
+	session->received = (struct luo_chain){};
+	return 0;
+}
+
+/**
+ * luo_session_decode - make files of the records that a session came with
+ * @session: an incoming session
+ *
+ * Called again, it does nothing. A session whose records are damaged as a whole
+ * is quarantined; of single records that are, only the file is missing.
+ *
+ * Context: Process context, luo.transition held.
+ * Return: 0; -EUCLEAN when it is quarantined; -ENOMEM, and then nothing is lost.
+ */
+int luo_session_decode(struct luo_session *session)
+{
+	const struct luo_chain *chain = &session->received;
+
+	guard(mutex)(&session->lock);
+	if (!chain->count && !chain->first)
+		return 0;
+
+	if (luo_chain_check(chain) ||
+	    luo_chain_crc(chain) != session->received_crc) {
+		quarantine(session);
+		return -EUCLEAN;
+	}
+
+	return decode_files(session);
+}
+
+static int session_carry(struct luo_session *session)
+{
+	int err;
+
+	err = luo_session_decode(session);
+	if (err == -EUCLEAN)
+		return 0;
+
+	return err ?: luo_files_carry(session);
+}
+
+/**
+ * luo_sessions_carry - preserve unfinished incoming sessions for the next kernel
+ * @luo: the orchestrator
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: 0, or why the first session that could not be carried could not; none
+ * is carried then.
+ */
+int luo_sessions_carry(struct luo *luo)
+{
+	struct luo_session *session;
+	int err;
+
+	list_for_each_entry(session, &luo->sessions[LUO_INCOMING].list, list) {
+		if (!is_unfinished(session))
+			continue;
+		err = session_carry(session);
+		if (err) {
+			luo_sessions_uncarry(luo);
+			return err;
+		}
+	}
+
+	return 0;
+}
+
+/**
+ * luo_sessions_uncarry - undo luo_sessions_carry()
+ * @luo: the orchestrator; some of the sessions may not be carried
+ *
+ * Context: Process context, luo.transition held for writing.
+ */
+void luo_sessions_uncarry(struct luo *luo)
+{
+	struct luo_session *session;
+
+	list_for_each_entry_reverse(session,
+				    &luo->sessions[LUO_INCOMING].list, list)
+		luo_files_uncarry(session);
+}
+
+/* Undo freeze_list(), of what is before @end */
+static void unfreeze_list(struct luo_sessions *sessions, struct list_head *end)
+{
+	struct luo_session *session = list_entry(end, typeof(*session), list);
+
+	list_for_each_entry_continue_reverse(session, &sessions->list, list)
+		luo_files_unfreeze(session);
+}
+
+static int freeze_list(struct luo_sessions *sessions)
+{
+	struct luo_session *session;
+	int err;
+
+	list_for_each_entry(session, &sessions->list, list) {
+		err = luo_files_freeze(session);
+		if (err) {
+			unfreeze_list(sessions, &session->list);
+			return err;
+		}
+	}
+
+	return 0;
+}
+
+/**
+ * luo_sessions_freeze - bring the saved state of all files up to date
+ * @luo: the orchestrator
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: 0, or what the first handler that failed fails with; nothing is frozen
+ * then.
+ */
+int luo_sessions_freeze(struct luo *luo)
+{
+	struct luo_sessions *outgoing = &luo->sessions[LUO_OUTGOING];
+	int err;
+
+	err = freeze_list(outgoing);
+	if (err)
+		return err;
+
+	err = freeze_list(&luo->sessions[LUO_INCOMING]);
+	if (err)
+		unfreeze_list(outgoing, &outgoing->list);
+
+	return err;
+}
+
+static void drop_closed(struct luo *luo)
+{
+	struct luo_session *session, *next;
+
+	list_for_each_entry_safe(session, next,
+				 &luo->sessions[LUO_OUTGOING].list, list) {
+		if (session->state == LUO_SESSION_CLOSED)
+			session_drop(session);
+	}
+}
+
+/**
+ * luo_sessions_unfreeze - undo luo_sessions_freeze()
+ * @luo: the orchestrator
+ *
+ * Sessions that lost their descriptor meanwhile end now.
+ *
+ * Context: Process context, luo.transition held for writing.
+ */
+void luo_sessions_unfreeze(struct luo *luo)
+{
+	struct luo_sessions *outgoing = &luo->sessions[LUO_OUTGOING];
+	struct luo_sessions *incoming = &luo->sessions[LUO_INCOMING];
+
+	unfreeze_list(incoming, &incoming->list);
+	unfreeze_list(outgoing, &outgoing->list);
+	drop_closed(luo);
+}
+
+/* Whether the session goes to the next kernel */
+static bool session_goes(const struct luo_session *session)
+{
+	return session->direction == LUO_OUTGOING || is_unfinished(session);
+}
+
+static void session_encode(struct luo_session *session,
+			   struct luo_session_ser *ser)
+{
+	u64 count;
+	u32 crc;
+
+	count = luo_files_encode(session, &crc);
+	luo_session_ser_fill(ser, session->name,
+			     kho_block_set_head_pa(&session->blocks), count,
+			     crc);
+}
+
+/* The blocks have room for all records */
+static u64 encode_list(struct luo_sessions *sessions,
+		       struct kho_block_set_it *it)
+{
+	struct luo_session *session;
+	u64 count = 0;
+
+	list_for_each_entry(session, &sessions->list, list) {
+		if (!session_goes(session))
+			continue;
+		session_encode(session, kho_block_set_it_reserve_entry(it));
+		count++;
+	}
+
+	return count;
+}
+
+/**
+ * luo_sessions_encode - write the records of all sessions
+ * @luo:  the orchestrator
+ * @root: told where they are
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: 0, or -ENOMEM when sessions that are carried find no room.
+ */
+int luo_sessions_encode(struct luo *luo, struct luo_root *root)
+{
+	struct luo_sessions *outgoing = &luo->sessions[LUO_OUTGOING];
+	struct luo_sessions *incoming = &luo->sessions[LUO_INCOMING];
+	struct kho_block_set_it it;
+	int err;
+
+	err = kho_block_set_grow(&outgoing->blocks,
+				 outgoing->count + incoming->count);
+	if (err)
+		return err;
+
+	kho_block_set_clear(&outgoing->blocks);
+	kho_block_set_it_init(&it, &outgoing->blocks);
+	root->nr_sessions = encode_list(outgoing, &it);
+	root->nr_sessions += encode_list(incoming, &it);
+	/* No block may be without a record */
+	kho_block_set_shrink(&outgoing->blocks, root->nr_sessions);
+	root->sessions = kho_block_set_head_pa(&outgoing->blocks);
+
+	return 0;
+}
