@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live Update Orchestrator: /dev/liveupdate
+ *
+ * One process at a time has it open: there is one agent that conducts updates.
+ * Sessions do not depend on the device being open.
+ */
+
+#include <linux/bitops.h>
+#include <linux/errno.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+
+#include "luo_internal.h"
+
+static struct luo *luo_of(const struct file *file)
+{
+	/* The misc device left itself there when it was opened */
+	return container_of(file->private_data, struct luo, chardev.misc);
+}
+
+/* Give user space the session, or put it back to where it came from */
+static int session_to_file(struct luo_ucmd *ucmd, struct luo_session *session)
+{
+	struct file *file;
+
+	if (IS_ERR(session))
+		return PTR_ERR(session);
+
+	file = luo_session_fd_open(session);
+	if (IS_ERR(file)) {
+		luo_session_release(session);
+		return PTR_ERR(file);
+	}
+
+	ucmd->file = file;
+	return 0;
+}
+
+static int create_session(struct luo_ucmd *ucmd)
+{
+	const struct liveupdate_ioctl_create_session *arg = ucmd->arg;
+
+	return session_to_file(ucmd, luo_session_create(ucmd->luo, arg->name));
+}
+
+static int retrieve_session(struct luo_ucmd *ucmd)
+{
+	const struct liveupdate_ioctl_retrieve_session *arg = ucmd->arg;
+
+	return session_to_file(ucmd, luo_session_claim(ucmd->luo, arg->name));
+}
+
+static const struct luo_ucmd_op chardev_ops[] = {
+	LUO_UCMD_OP(LIVEUPDATE_IOCTL_CREATE_SESSION,
+		    struct liveupdate_ioctl_create_session, name,
+		    LUO_UCMD_NEW_FD, create_session),
+	LUO_UCMD_OP(LIVEUPDATE_IOCTL_RETRIEVE_SESSION,
+		    struct liveupdate_ioctl_retrieve_session, name,
+		    LUO_UCMD_NEW_FD, retrieve_session),
+};
+
+static_assert(sizeof(struct liveupdate_ioctl_create_session) <= LUO_UCMD_MAX_SIZE);
+static_assert(sizeof(struct liveupdate_ioctl_retrieve_session) <= LUO_UCMD_MAX_SIZE);
+
+static int chardev_open(struct inode *inode, struct file *file)
+{
+	if (test_and_set_bit(LUO_CHARDEV_OPEN, &luo_of(file)->chardev.flags))
+		return -EBUSY;
+
+	return 0;
+}
+
+static int chardev_release(struct inode *inode, struct file *file)
+{
+	clear_bit(LUO_CHARDEV_OPEN, &luo_of(file)->chardev.flags);
+
+	return 0;
+}
+
+static long chardev_ioctl(struct file *file, unsigned int cmd,
+			  unsigned long arg)
+{
+	return luo_ucmd_run(luo_of(file), NULL, chardev_ops,
+			    ARRAY_SIZE(chardev_ops), cmd, arg);
+}
+
+static const struct file_operations chardev_fops = {
+	.owner		= THIS_MODULE,
+	.open		= chardev_open,
+	.release	= chardev_release,
+	.unlocked_ioctl	= chardev_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+};
+
+/**
+ * luo_chardev_register - make the device
+ * @luo: the orchestrator, ready
+ *
+ * Context: Process context, at boot.
+ * Return: 0, or what misc_register() fails with.
+ */
+int luo_chardev_register(struct luo *luo)
+{
+	luo->chardev.misc = (struct miscdevice) {
+		.minor	= MISC_DYNAMIC_MINOR,
+		.name	= "liveupdate",
+		.mode	= 0600,
+		.fops	= &chardev_fops,
+	};
+
+	return misc_register(&luo->chardev.misc);
+}

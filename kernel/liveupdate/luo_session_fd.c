@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live Update Orchestrator: sessions as file descriptors
+ */
+
+#include <linux/anon_inodes.h>
+#include <linux/errno.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/seq_file.h>
+#include <linux/string.h>
+
+#include "luo_internal.h"
+
+static int preserve_fd(struct luo_ucmd *ucmd)
+{
+	const struct liveupdate_session_preserve_fd *arg = ucmd->arg;
+	struct file *file __free(fput) = fget(arg->fd);
+
+	if (!file)
+		return -EBADF;
+
+	return luo_file_preserve(ucmd->session, file, arg->token);
+}
+
+static int retrieve_fd(struct luo_ucmd *ucmd)
+{
+	const struct liveupdate_session_retrieve_fd *arg = ucmd->arg;
+
+	return luo_file_retrieve(ucmd->session, arg->token, &ucmd->file);
+}
+
+static int finish(struct luo_ucmd *ucmd)
+{
+	const struct liveupdate_session_finish *arg = ucmd->arg;
+
+	if (arg->reserved)
+		return -EINVAL;
+
+	return luo_session_finish(ucmd->session);
+}
+
+static int get_name(struct luo_ucmd *ucmd)
+{
+	struct liveupdate_session_get_name *arg = ucmd->arg;
+
+	if (arg->reserved)
+		return -EINVAL;
+
+	strscpy_pad(arg->name, ucmd->session->name, sizeof(arg->name));
+	return 0;
+}
+
+static const struct luo_ucmd_op session_ops[] = {
+	LUO_UCMD_OP(LIVEUPDATE_SESSION_PRESERVE_FD,
+		    struct liveupdate_session_preserve_fd, token,
+		    LUO_UCMD_OUTGOING, preserve_fd),
+	LUO_UCMD_OP(LIVEUPDATE_SESSION_RETRIEVE_FD,
+		    struct liveupdate_session_retrieve_fd, token,
+		    LUO_UCMD_INCOMING | LUO_UCMD_NEW_FD, retrieve_fd),
+	LUO_UCMD_OP(LIVEUPDATE_SESSION_FINISH,
+		    struct liveupdate_session_finish, reserved,
+		    LUO_UCMD_INCOMING, finish),
+	LUO_UCMD_OP(LIVEUPDATE_SESSION_GET_NAME,
+		    struct liveupdate_session_get_name, name,
+		    LUO_UCMD_OUTPUT, get_name),
+};
+
+static_assert(sizeof(struct liveupdate_session_preserve_fd) <= LUO_UCMD_MAX_SIZE);
+static_assert(sizeof(struct liveupdate_session_retrieve_fd) <= LUO_UCMD_MAX_SIZE);
+static_assert(sizeof(struct liveupdate_session_finish) <= LUO_UCMD_MAX_SIZE);
+static_assert(sizeof(struct liveupdate_session_get_name) <= LUO_UCMD_MAX_SIZE);
+
+static long session_ioctl(struct file *file, unsigned int cmd,
+			  unsigned long arg)
+{
+	struct luo_session *session = file->private_data;
+	struct luo *luo = session->luo;
+	long err;
+
+	err = luo_ucmd_run(luo, session, session_ops, ARRAY_SIZE(session_ops),
+			   cmd, arg);
+	if (!err && cmd == LIVEUPDATE_SESSION_FINISH)
+		luo_transition_settle(luo);
+
+	return err;
+}
+
+static int session_release(struct inode *inode, struct file *file)
+{
+	struct luo_session *session = file->private_data;
+	struct luo *luo = session->luo;
+
+	guard(rwsem_read)(&luo->transition);
+	luo_session_release(session);
+
+	return 0;
+}
+
+static void session_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct luo_session *session = file->private_data;
+
+	seq_printf(m, "liveupdate-session:\t%s\n", session->name);
+	seq_printf(m, "liveupdate-direction:\t%s\n",
+		   session->direction == LUO_OUTGOING ? "outgoing" :
+							"incoming");
+	seq_printf(m, "liveupdate-files:\t%llu\n",
+		   READ_ONCE(session->nr_files));
+}
+
+static const struct file_operations session_fops = {
+	.owner		= THIS_MODULE,
+	.release	= session_release,
+	.unlocked_ioctl	= session_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+	.show_fdinfo	= session_show_fdinfo,
+};
+
+/**
+ * luo_session_fd_open - make the file through which user space has a session
+ * @session: the session, which belongs to the file if this succeeds
+ *
+ * The file's name is an interface: user space knows a session by it.
+ *
+ * Context: Process context.
+ * Return: the file, or -ENOMEM or -ENFILE.
+ */
+struct file *luo_session_fd_open(struct luo_session *session)
+{
+	char name[sizeof("[luo_session] ") + LIVEUPDATE_SESSION_NAME_LENGTH];
+
+	snprintf(name, sizeof(name), "[luo_session] %s", session->name);
+	return anon_inode_getfile(name, &session_fops, session, O_RDWR);
+}
