@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tests of the registry of file handlers
+ */
+
+#include <kunit/test.h>
+#include <linux/fs.h>
+#include <linux/string.h>
+
+#include "../luo_internal.h"
+
+static bool takes_pipes(struct liveupdate_file_handler *handler,
+			struct file *file)
+{
+	return file->f_flags == 1;
+}
+
+static bool takes_all(struct liveupdate_file_handler *handler,
+		      struct file *file)
+{
+	return true;
+}
+
+static int succeed(struct liveupdate_file_op_args *args)
+{
+	return 0;
+}
+
+static void do_nothing(struct liveupdate_file_op_args *args)
+{
+}
+
+static const struct liveupdate_file_ops pipe_ops = {
+	.can_preserve	= takes_pipes,
+	.preserve	= succeed,
+	.unpreserve	= do_nothing,
+	.retrieve	= succeed,
+	.finish		= do_nothing,
+};
+
+static const struct liveupdate_file_ops all_ops = {
+	.can_preserve	= takes_all,
+	.preserve	= succeed,
+	.unpreserve	= do_nothing,
+	.retrieve	= succeed,
+	.finish		= do_nothing,
+};
+
+static void lookup(struct kunit *test)
+{
+	struct liveupdate_file_handler pipe = { &pipe_ops, "pipe-v1" };
+	struct liveupdate_file_handler all = { &all_ops, "all-v1" };
+	struct file *file = kunit_kzalloc(test, sizeof(*file), GFP_KERNEL);
+	struct luo_handlers handlers;
+
+	luo_handlers_init(&handlers);
+	KUNIT_EXPECT_NULL(test, luo_handler_get_for_file(&handlers, file));
+	KUNIT_EXPECT_EQ(test, luo_handler_add(&handlers, &pipe), 0);
+	KUNIT_EXPECT_NULL(test, luo_handler_get_for_file(&handlers, file));
+	KUNIT_EXPECT_EQ(test, luo_handler_add(&handlers, &all), 0);
+	KUNIT_EXPECT_PTR_EQ(test, luo_handler_get_for_file(&handlers, file),
+			    &all);
+	file->f_flags = 1;
+	KUNIT_EXPECT_PTR_EQ(test, luo_handler_get_for_file(&handlers, file),
+			    &pipe);
+
+	KUNIT_EXPECT_PTR_EQ(test,
+			    luo_handler_get_compatible(&handlers, "all-v1"),
+			    &all);
+	KUNIT_EXPECT_NULL(test,
+			  luo_handler_get_compatible(&handlers, "all-v2"));
+	luo_handler_del(&handlers, &all);
+	KUNIT_EXPECT_NULL(test,
+			  luo_handler_get_compatible(&handlers, "all-v1"));
+	luo_handler_del(&handlers, &pipe);
+	KUNIT_EXPECT_TRUE(test, list_empty(&handlers.list));
+}
+
+static void duplicates(struct kunit *test)
+{
+	struct liveupdate_file_handler one = { &pipe_ops, "same-v1" };
+	struct liveupdate_file_handler two = { &all_ops, "same-v1" };
+	struct luo_handlers handlers;
+
+	luo_handlers_init(&handlers);
+	KUNIT_EXPECT_EQ(test, luo_handler_add(&handlers, &one), 0);
+	KUNIT_EXPECT_EQ(test, luo_handler_add(&handlers, &two), -EEXIST);
+	KUNIT_EXPECT_PTR_EQ(test,
+			    luo_handler_get_compatible(&handlers, "same-v1"),
+			    &one);
+	luo_handler_del(&handlers, &one);
+	KUNIT_EXPECT_EQ(test, luo_handler_add(&handlers, &two), 0);
+	luo_handler_del(&handlers, &two);
+}
+
+static void incomplete(struct kunit *test)
+{
+	struct liveupdate_file_ops ops = all_ops;
+	struct liveupdate_file_handler handler = { &ops, "x-v1" };
+	struct liveupdate_file_handler unnamed = { &ops, "" };
+	struct liveupdate_file_handler endless = { &ops };
+	struct luo_handlers handlers;
+
+	luo_handlers_init(&handlers);
+	memset((char *)endless.compatible, 'x', sizeof(endless.compatible));
+	KUNIT_EXPECT_EQ(test, luo_handler_add(&handlers, &unnamed), -EINVAL);
+	KUNIT_EXPECT_EQ(test, luo_handler_add(&handlers, &endless), -EINVAL);
+
+#define WITHOUT(_op) do {						\
+	ops = all_ops;							\
+	ops._op = NULL;							\
+	KUNIT_EXPECT_EQ(test, luo_handler_add(&handlers, &handler),	\
+			-EINVAL);					\
+} while (0)
+	WITHOUT(can_preserve);
+	WITHOUT(preserve);
+	WITHOUT(unpreserve);
+	WITHOUT(retrieve);
+	WITHOUT(finish);
+#undef WITHOUT
+
+	KUNIT_EXPECT_TRUE(test, list_empty(&handlers.list));
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE(lookup),
+	KUNIT_CASE(duplicates),
+	KUNIT_CASE(incomplete),
+	{}
+};
+
+static struct kunit_suite suite = {
+	.name = "luo_handler",
+	.test_cases = cases,
+};
+
+kunit_test_suite(suite);

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tests of the encoding, checking and decoding of the handover
+ */
+
+#include <kunit/test.h>
+#include <linux/crc32.h>
+#include <linux/libfdt.h>
+#include <linux/string.h>
+
+#include "../luo_internal.h"
+
+static const struct luo_root sample = {
+	.number = 0x1122334455667788,
+	.release = "7.3.4-test",
+	.sessions = 0x0000123456789000,
+	.nr_sessions = 40,
+};
+
+static void *encoded_sample(struct kunit *test)
+{
+	void *fdt = kunit_kzalloc(test, LUO_FDT_SIZE, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, fdt);
+	KUNIT_ASSERT_EQ(test, luo_root_encode(fdt, LUO_FDT_SIZE, &sample), 0);
+	return fdt;
+}
+
+static void root_round_trip(struct kunit *test)
+{
+	const void *fdt = encoded_sample(test);
+	struct luo_root root;
+
+	KUNIT_ASSERT_EQ(test, luo_root_decode(fdt, LUO_FDT_SIZE, &root), 0);
+	KUNIT_EXPECT_EQ(test, root.number, sample.number);
+	KUNIT_EXPECT_STREQ(test, root.release, sample.release);
+	KUNIT_EXPECT_EQ(test, root.sessions, sample.sessions);
+	KUNIT_EXPECT_EQ(test, root.nr_sessions, sample.nr_sessions);
+}
+
+/* luo_handover_clear() counts on it that this cannot fail */
+static void largest_root_fits(struct kunit *test)
+{
+	void *fdt = kunit_kzalloc(test, LUO_FDT_SIZE, GFP_KERNEL);
+	struct luo_root root = { .number = U64_MAX, .sessions = U64_MAX,
+				 .nr_sessions = U64_MAX };
+
+	memset(root.release, 'r', sizeof(root.release) - 1);
+	KUNIT_EXPECT_EQ(test, luo_root_encode(fdt, LUO_FDT_SIZE, &root), 0);
+	KUNIT_EXPECT_LT(test, fdt_totalsize(fdt), LUO_FDT_SIZE / 2);
+}
+
+static void root_without_room(struct kunit *test)
+{
+	u32 whole = fdt_totalsize(encoded_sample(test));
+	void *fdt = kunit_kzalloc(test, whole, GFP_KERNEL);
+	u32 size;
+
+	for (size = 0; size < whole; size += 4)
+		KUNIT_EXPECT_EQ(test, luo_root_encode(fdt, size, &sample),
+				-ENOSPC);
+}
+
+static bool root_is_empty(const struct luo_root *root)
+{
+	return !memchr_inv(root, 0, sizeof(*root));
+}
+
+/* Every byte of the tree turned around, one after the other */
+static void every_byte_damaged(struct kunit *test)
+{
+	u8 *fdt = encoded_sample(test);
+	u32 whole = fdt_totalsize(fdt);
+	struct luo_root root;
+	int err;
+	u32 i;
+
+	for (i = 0; i < whole; i++) {
+		fdt[i] ^= 0xff;
+		err = luo_root_decode(fdt, LUO_FDT_SIZE, &root);
+		KUNIT_EXPECT_NE_MSG(test, err, 0, "byte %u", i);
+		KUNIT_EXPECT_TRUE(test, root_is_empty(&root));
+		fdt[i] ^= 0xff;
+	}
+	KUNIT_EXPECT_EQ(test, luo_root_decode(fdt, LUO_FDT_SIZE, &root), 0);
+}
+
+static void truncated_root(struct kunit *test)
+{
+	const void *fdt = encoded_sample(test);
+	u32 whole = fdt_totalsize(fdt);
+	struct luo_root root;
+	u32 size;
+
+	for (size = 0; size < whole; size++)
+		KUNIT_EXPECT_EQ(test, luo_root_decode(fdt, size, &root),
+				-EUCLEAN);
+	KUNIT_EXPECT_EQ(test, luo_root_decode(fdt, whole, &root), 0);
+}
+
+static void root_of_another_version(struct kunit *test)
+{
+	void *fdt = encoded_sample(test);
+	struct luo_root root;
+	char *version;
+
+	version = fdt_getprop_w(fdt, 0, "compatible", NULL);
+	version[strlen(version) - 1]++;
+	KUNIT_EXPECT_EQ(test, luo_root_decode(fdt, LUO_FDT_SIZE, &root),
+			-EPROTONOSUPPORT);
+	KUNIT_EXPECT_TRUE(test, root_is_empty(&root));
+}
+
+static void no_tree_at_all(struct kunit *test)
+{
+	u8 *fdt = kunit_kzalloc(test, LUO_FDT_SIZE, GFP_KERNEL);
+	struct luo_root root;
+
+	KUNIT_EXPECT_EQ(test, luo_root_decode(fdt, LUO_FDT_SIZE, &root),
+			-EUCLEAN);
+	memset(fdt, 0xff, LUO_FDT_SIZE);
+	KUNIT_EXPECT_EQ(test, luo_root_decode(fdt, LUO_FDT_SIZE, &root),
+			-EUCLEAN);
+}
+
+static void session_record(struct kunit *test)
+{
+	struct luo_session_ser ser;
+	u8 *bytes = (u8 *)&ser;
+	size_t i;
+
+	luo_session_ser_fill(&ser, "name", 0x1000, 3, 0x12345678);
+	KUNIT_EXPECT_EQ(test, luo_session_ser_check(&ser), 0);
+	KUNIT_EXPECT_STREQ(test, ser.name, "name");
+	KUNIT_EXPECT_EQ(test, ser.files, 0x1000);
+	KUNIT_EXPECT_EQ(test, ser.nr_files, 3);
+	KUNIT_EXPECT_EQ(test, ser.files_crc, 0x12345678);
+
+	for (i = 0; i < sizeof(ser); i++) {
+		bytes[i] ^= 0x40;
+		KUNIT_EXPECT_EQ_MSG(test, luo_session_ser_check(&ser),
+				    i < sizeof(ser.compatible) ?
+				    -EPROTONOSUPPORT : -EUCLEAN,
+				    "byte %zu", i);
+		bytes[i] ^= 0x40;
+	}
+}
+
+static void reseal(struct luo_session_ser *ser)
+{
+	ser->crc = crc32c(0, ser, offsetof(struct luo_session_ser, crc));
+}
+
+/* The checksum is right, and what it is of is not */
+static void session_names(struct kunit *test)
+{
+	struct luo_session_ser ser;
+
+	luo_session_ser_fill(&ser, "name", 0, 0, 0);
+	memset(ser.name, 0, sizeof(ser.name));
+	reseal(&ser);
+	KUNIT_EXPECT_EQ(test, luo_session_ser_check(&ser), -EUCLEAN);
+
+	memset(ser.name, 'n', sizeof(ser.name));
+	reseal(&ser);
+	KUNIT_EXPECT_EQ(test, luo_session_ser_check(&ser), -EUCLEAN);
+
+	ser.name[sizeof(ser.name) - 1] = '\0';
+	reseal(&ser);
+	KUNIT_EXPECT_EQ(test, luo_session_ser_check(&ser), 0);
+}
+
+static void file_record(struct kunit *test)
+{
+	struct luo_file_ser ser = {};
+
+	KUNIT_EXPECT_EQ(test, luo_file_ser_check(&ser), -EUCLEAN);
+	memset(ser.compatible, 'c', sizeof(ser.compatible));
+	KUNIT_EXPECT_EQ(test, luo_file_ser_check(&ser), -EUCLEAN);
+	ser.compatible[sizeof(ser.compatible) - 1] = '\0';
+	KUNIT_EXPECT_EQ(test, luo_file_ser_check(&ser), 0);
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE(root_round_trip),
+	KUNIT_CASE(largest_root_fits),
+	KUNIT_CASE(root_without_room),
+	KUNIT_CASE(every_byte_damaged),
+	KUNIT_CASE(truncated_root),
+	KUNIT_CASE(root_of_another_version),
+	KUNIT_CASE(no_tree_at_all),
+	KUNIT_CASE(session_record),
+	KUNIT_CASE(session_names),
+	KUNIT_CASE(file_record),
+	{}
+};
+
+static struct kunit_suite suite = {
+	.name = "luo_handover",
+	.test_cases = cases,
+};
+
+kunit_test_suite(suite);

@@ -1,0 +1,542 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tests of sessions and their files, with a handler that fails when it is told to
+ *
+ * Each test has an orchestrator of its own. What the handler was called for is
+ * written down as a string of letters: Preserve, Unpreserve, Freeze, unfreeZe,
+ * reTrieve, fInish, each followed by the digit of the file.
+ */
+
+#include <kunit/test.h>
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/string.h>
+
+#include "../luo_internal.h"
+
+#define MAX_CALLS	64
+
+/* There is one at a time: callbacks find it here */
+static struct mock {
+	struct luo luo;
+	char calls[2 * MAX_CALLS + 1];
+	unsigned int nr;
+	char fail;	/* the letter whose next call fails */
+	char fail_file;	/* for which file */
+	bool busy;	/* can_finish says no */
+} *mock;
+
+static const struct file_operations mock_fops = {};
+
+static char digit(const struct liveupdate_file_op_args *args)
+{
+	return '0' + args->serialized_data % 10;
+}
+
+static int called(char what, char file)
+{
+	if (mock->nr < MAX_CALLS) {
+		mock->calls[2 * mock->nr] = what;
+		mock->calls[2 * mock->nr + 1] = file;
+		mock->nr++;
+	}
+	if (mock->fail == what && mock->fail_file == file) {
+		mock->fail = 0;
+		return -EIO;
+	}
+
+	return 0;
+}
+
+static bool mock_can_preserve(struct liveupdate_file_handler *handler,
+			      struct file *file)
+{
+	return file->f_op == &mock_fops;
+}
+
+static int mock_preserve(struct liveupdate_file_op_args *args)
+{
+	args->serialized_data = (unsigned long)args->file->private_data;
+	return called('P', digit(args));
+}
+
+static void mock_unpreserve(struct liveupdate_file_op_args *args)
+{
+	called('U', digit(args));
+}
+
+static int mock_freeze(struct liveupdate_file_op_args *args)
+{
+	return called('F', digit(args));
+}
+
+static void mock_unfreeze(struct liveupdate_file_op_args *args)
+{
+	called('Z', digit(args));
+}
+
+static int mock_retrieve(struct liveupdate_file_op_args *args)
+{
+	int err = called('T', digit(args));
+
+	if (err)
+		return err;
+
+	args->file = anon_inode_getfile("mock", &mock_fops,
+					(void *)(unsigned long)args->serialized_data,
+					O_RDWR);
+	return PTR_ERR_OR_ZERO(args->file);
+}
+
+static bool mock_can_finish(struct liveupdate_file_op_args *args)
+{
+	return !mock->busy;
+}
+
+static void mock_finish(struct liveupdate_file_op_args *args)
+{
+	called('I', digit(args));
+}
+
+static const struct liveupdate_file_ops mock_ops = {
+	.can_preserve	= mock_can_preserve,
+	.preserve	= mock_preserve,
+	.unpreserve	= mock_unpreserve,
+	.freeze		= mock_freeze,
+	.unfreeze	= mock_unfreeze,
+	.retrieve	= mock_retrieve,
+	.can_finish	= mock_can_finish,
+	.finish		= mock_finish,
+	.retrieve_can_retry = true,
+};
+
+static struct liveupdate_file_handler mock_handler = {
+	.ops = &mock_ops,
+	.compatible = "luo-kunit-v1",
+};
+
+static const struct liveupdate_file_ops once_ops = {
+	.can_preserve	= mock_can_preserve,
+	.preserve	= mock_preserve,
+	.unpreserve	= mock_unpreserve,
+	.retrieve	= mock_retrieve,
+	.finish		= mock_finish,
+};
+
+static struct liveupdate_file_handler once_handler = {
+	.ops = &once_ops,
+	.compatible = "luo-kunit-once-v1",
+};
+
+#define EXPECT_CALLS(_test, _calls) do {				\
+	KUNIT_EXPECT_STREQ(_test, mock->calls, _calls);			\
+	memset(mock->calls, 0, sizeof(mock->calls));			\
+	mock->nr = 0;							\
+} while (0)
+
+static struct luo_session *create(struct kunit *test, const char *name)
+{
+	char buffer[LIVEUPDATE_SESSION_NAME_LENGTH] = {};
+	struct luo_session *session;
+
+	strscpy(buffer, name);
+	guard(rwsem_read)(&mock->luo.transition);
+	session = luo_session_create(&mock->luo, buffer);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(session));
+	return session;
+}
+
+static struct luo_session *claim(const char *name)
+{
+	char buffer[LIVEUPDATE_SESSION_NAME_LENGTH] = {};
+
+	strscpy(buffer, name);
+	guard(rwsem_read)(&mock->luo.transition);
+	return luo_session_claim(&mock->luo, buffer);
+}
+
+static void release(struct luo_session *session)
+{
+	guard(rwsem_read)(&mock->luo.transition);
+	luo_session_release(session);
+}
+
+/* Preserve a file whose digit is that of the token; LUO alone keeps it */
+static int preserve(struct kunit *test, struct luo_session *session, u64 token)
+{
+	struct file *file;
+	int err;
+
+	file = anon_inode_getfile("mock", &mock_fops,
+				  (void *)(unsigned long)token, O_RDWR);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
+	guard(rwsem_read)(&mock->luo.transition);
+	err = luo_file_preserve(session, file, token);
+	fput(file);
+	return err;
+}
+
+static int retrieve(struct luo_session *session, u64 token)
+{
+	struct file *file;
+	int err;
+
+	guard(rwsem_read)(&mock->luo.transition);
+	err = luo_file_retrieve(session, token, &file);
+	if (!err)
+		fput(file);
+	return err;
+}
+
+/* An incoming session with files of tokens 1 to @nr */
+static void receive(struct kunit *test, const char *name, u64 nr,
+		    const char *compatible)
+{
+	struct luo_session_ser ser;
+	struct luo_file_ser file = {};
+	struct luo_session *session;
+
+	luo_session_ser_fill(&ser, name, 0, 0, 0);
+	KUNIT_ASSERT_EQ(test, luo_session_receive(&mock->luo, &ser), 0);
+	session = list_last_entry(&mock->luo.sessions[LUO_INCOMING].list,
+				  struct luo_session, list);
+	strscpy(file.compatible, compatible);
+	guard(mutex)(&session->lock);
+	for (file.token = 1; file.token <= nr; file.token++) {
+		file.data = file.token;
+		KUNIT_ASSERT_EQ(test, luo_file_receive(session, &file), 0);
+	}
+	mock->luo.state = LIVEUPDATE_STATE_UPDATED;
+}
+
+static void finish(struct kunit *test, struct luo_session *session)
+{
+	scoped_guard(rwsem_read, &mock->luo.transition)
+		KUNIT_EXPECT_EQ(test, luo_session_finish(session), 0);
+	luo_transition_settle(&mock->luo);
+	release(session);
+}
+
+static void nothing_is_left(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, mock->luo.sessions[LUO_OUTGOING].count, 0);
+	KUNIT_EXPECT_EQ(test, mock->luo.sessions[LUO_INCOMING].count, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&mock->luo.files.tokens.nelems), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&mock->luo.files.ids.nelems), 0);
+	KUNIT_EXPECT_EQ(test, mock->luo.state, LIVEUPDATE_STATE_NORMAL);
+}
+
+static void preserve_and_close(struct kunit *test)
+{
+	struct luo_session *session = create(test, "s");
+
+	KUNIT_EXPECT_EQ(test, preserve(test, session, 1), 0);
+	KUNIT_EXPECT_EQ(test, preserve(test, session, 2), 0);
+	KUNIT_EXPECT_EQ(test, preserve(test, session, 2), -EEXIST);
+	KUNIT_EXPECT_EQ(test, session->nr_files, 2);
+	release(session);
+	EXPECT_CALLS(test, "P1P2U2U1");
+	nothing_is_left(test);
+}
+
+static void failed_preserve(struct kunit *test)
+{
+	struct luo_session *session = create(test, "s");
+
+	mock->fail = 'P';
+	mock->fail_file = '1';
+	KUNIT_EXPECT_EQ(test, preserve(test, session, 1), -EIO);
+	KUNIT_EXPECT_EQ(test, session->nr_files, 0);
+	KUNIT_EXPECT_TRUE(test, kho_block_set_is_empty(&session->blocks));
+	KUNIT_EXPECT_EQ(test, preserve(test, session, 1), 0);
+	release(session);
+	EXPECT_CALLS(test, "P1P1U1");
+	nothing_is_left(test);
+}
+
+/* Session a with files 1 and 2, session b with 3: each freeze fails in turn */
+static void failed_freeze(struct kunit *test)
+{
+	static const struct {
+		char fail;
+		const char *calls;
+	} cases[] = {
+		{ '1', "F1" }, { '2', "F1F2Z1" }, { '3', "F1F2F3Z2Z1" },
+	};
+	struct luo_session *a = create(test, "a"), *b = create(test, "b");
+	int i;
+
+	preserve(test, a, 1);
+	preserve(test, a, 2);
+	preserve(test, b, 3);
+	EXPECT_CALLS(test, "P1P2P3");
+	down_write(&mock->luo.transition);
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		mock->fail = 'F';
+		mock->fail_file = cases[i].fail;
+		KUNIT_EXPECT_EQ(test, luo_sessions_freeze(&mock->luo), -EIO);
+		EXPECT_CALLS(test, cases[i].calls);
+	}
+	KUNIT_EXPECT_EQ(test, luo_sessions_freeze(&mock->luo), 0);
+	EXPECT_CALLS(test, "F1F2F3");
+	luo_sessions_unfreeze(&mock->luo);
+	EXPECT_CALLS(test, "Z3Z2Z1");
+	up_write(&mock->luo.transition);
+	release(a);
+	release(b);
+	nothing_is_left(test);
+}
+
+static void closed_while_frozen(struct kunit *test)
+{
+	struct luo_session *session = create(test, "s");
+
+	preserve(test, session, 1);
+	scoped_guard(rwsem_write, &mock->luo.transition) {
+		KUNIT_ASSERT_EQ(test, luo_sessions_freeze(&mock->luo), 0);
+		mock->luo.state = LIVEUPDATE_STATE_FROZEN;
+	}
+	release(session);
+	EXPECT_CALLS(test, "P1F1");
+	scoped_guard(rwsem_write, &mock->luo.transition) {
+		luo_sessions_unfreeze(&mock->luo);
+		mock->luo.state = LIVEUPDATE_STATE_NORMAL;
+	}
+	EXPECT_CALLS(test, "Z1U1");
+	nothing_is_left(test);
+}
+
+static void names(struct kunit *test)
+{
+	struct luo_session *session = create(test, "s");
+	char endless[LIVEUPDATE_SESSION_NAME_LENGTH];
+
+	memset(endless, 'e', sizeof(endless));
+	scoped_guard(rwsem_read, &mock->luo.transition) {
+		KUNIT_EXPECT_PTR_EQ(test, luo_session_create(&mock->luo, "s"),
+				    ERR_PTR(-EEXIST));
+		KUNIT_EXPECT_PTR_EQ(test, luo_session_create(&mock->luo, ""),
+				    ERR_PTR(-EINVAL));
+		KUNIT_EXPECT_PTR_EQ(test,
+				    luo_session_create(&mock->luo, endless),
+				    ERR_PTR(-EINVAL));
+	}
+	KUNIT_EXPECT_PTR_EQ(test, claim("s"), ERR_PTR(-ENOENT));
+	release(session);
+	release(create(test, "s"));
+	nothing_is_left(test);
+}
+
+/* A failed create at a block's boundary must leave no block without a record */
+static void no_empty_block(struct kunit *test)
+{
+	const u64 per_block = mock->luo.sessions[LUO_OUTGOING].blocks.count_per_block;
+	struct luo_session **sessions;
+	struct luo_root root = {};
+	struct luo_chain chain;
+	char name[16];
+	u64 i;
+
+	sessions = kunit_kcalloc(test, per_block, sizeof(*sessions), GFP_KERNEL);
+	for (i = 0; i < per_block; i++) {
+		snprintf(name, sizeof(name), "s%llu", i);
+		sessions[i] = create(test, name);
+	}
+	scoped_guard(rwsem_read, &mock->luo.transition)
+		KUNIT_EXPECT_PTR_EQ(test, luo_session_create(&mock->luo, "s0"),
+				    ERR_PTR(-EEXIST));
+	scoped_guard(rwsem_write, &mock->luo.transition)
+		KUNIT_EXPECT_EQ(test, luo_sessions_encode(&mock->luo, &root), 0);
+	KUNIT_EXPECT_EQ(test, root.nr_sessions, per_block);
+	KUNIT_EXPECT_EQ(test, mock->luo.sessions[LUO_OUTGOING].blocks.nblocks, 1);
+	chain = LUO_CHAIN(root.sessions, root.nr_sessions, struct luo_session_ser);
+	KUNIT_EXPECT_EQ(test, chain.count, per_block);
+	for (i = 0; i < per_block; i++)
+		release(sessions[i]);
+	nothing_is_left(test);
+}
+
+static void retrieve_and_finish(struct kunit *test)
+{
+	struct luo_session *session;
+
+	receive(test, "s", 3, mock_handler.compatible);
+	session = claim("s");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(session));
+	KUNIT_EXPECT_PTR_EQ(test, claim("s"), ERR_PTR(-EINVAL));
+	KUNIT_EXPECT_EQ(test, retrieve(session, 4), -ENOENT);
+	KUNIT_EXPECT_EQ(test, retrieve(session, 2), 0);
+	KUNIT_EXPECT_EQ(test, retrieve(session, 2), 0);
+	EXPECT_CALLS(test, "T2");
+
+	mock->busy = true;
+	scoped_guard(rwsem_read, &mock->luo.transition)
+		KUNIT_EXPECT_EQ(test, luo_session_finish(session), -EBUSY);
+	EXPECT_CALLS(test, "");
+	mock->busy = false;
+	finish(test, session);
+	EXPECT_CALLS(test, "I3I2I1");
+	KUNIT_EXPECT_PTR_EQ(test, claim("s"), ERR_PTR(-ENOENT));
+	nothing_is_left(test);
+}
+
+static void put_back(struct kunit *test)
+{
+	struct luo_session *session;
+
+	receive(test, "s", 1, mock_handler.compatible);
+	release(claim("s"));
+	EXPECT_CALLS(test, "");
+	session = claim("s");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(session));
+	KUNIT_EXPECT_EQ(test, retrieve(session, 1), 0);
+	release(session);
+	session = claim("s");
+	KUNIT_EXPECT_EQ(test, retrieve(session, 1), 0);
+	EXPECT_CALLS(test, "T1");
+	finish(test, session);
+	nothing_is_left(test);
+}
+
+static void failed_retrieve(struct kunit *test)
+{
+	struct luo_session *session;
+
+	receive(test, "s", 1, mock_handler.compatible);
+	session = claim("s");
+	mock->fail = 'T';
+	mock->fail_file = '1';
+	KUNIT_EXPECT_EQ(test, retrieve(session, 1), -EIO);
+	KUNIT_EXPECT_EQ(test, retrieve(session, 1), 0);
+	finish(test, session);
+	EXPECT_CALLS(test, "T1T1I1");
+	nothing_is_left(test);
+}
+
+/* A handler that does not say that it can is not called twice */
+static void failed_for_good(struct kunit *test)
+{
+	struct luo_session *session;
+
+	receive(test, "s", 1, once_handler.compatible);
+	session = claim("s");
+	mock->fail = 'T';
+	mock->fail_file = '1';
+	KUNIT_EXPECT_EQ(test, retrieve(session, 1), -EIO);
+	KUNIT_EXPECT_EQ(test, retrieve(session, 1), -EIO);
+	finish(test, session);
+	EXPECT_CALLS(test, "T1I1");
+	nothing_is_left(test);
+}
+
+/* One file that nobody knows does no harm to another, or to another session */
+static void unknown_handler(struct kunit *test)
+{
+	struct luo_session *session;
+
+	receive(test, "unknown", 1, "luo-kunit-none-v1");
+	receive(test, "known", 1, mock_handler.compatible);
+	session = claim("known");
+	KUNIT_EXPECT_EQ(test, retrieve(session, 1), 0);
+	finish(test, session);
+	session = claim("unknown");
+	KUNIT_EXPECT_EQ(test, retrieve(session, 1), -ENOENT);
+	finish(test, session);
+	EXPECT_CALLS(test, "T1I1");
+	nothing_is_left(test);
+}
+
+static void carry(struct kunit *test)
+{
+	struct luo_session *session;
+
+	receive(test, "claimed", 2, mock_handler.compatible);
+	receive(test, "unclaimed", 1, mock_handler.compatible);
+	session = claim("claimed");
+	KUNIT_EXPECT_EQ(test, retrieve(session, 2), 0);
+	EXPECT_CALLS(test, "T2");
+	scoped_guard(rwsem_write, &mock->luo.transition) {
+		KUNIT_EXPECT_EQ(test, luo_sessions_carry(&mock->luo), 0);
+		EXPECT_CALLS(test, "T1P1P2T1P1");
+		luo_sessions_uncarry(&mock->luo);
+		EXPECT_CALLS(test, "U1U2U1");
+	}
+	/* It can be done again, and what comes in the middle can fail */
+	scoped_guard(rwsem_write, &mock->luo.transition) {
+		mock->fail = 'P';
+		mock->fail_file = '2';
+		KUNIT_EXPECT_EQ(test, luo_sessions_carry(&mock->luo), -EIO);
+		EXPECT_CALLS(test, "P1P2U1");
+	}
+	finish(test, session);
+	finish(test, claim("unclaimed"));
+	nothing_is_left(test);
+}
+
+static void same_name_twice(struct kunit *test)
+{
+	struct luo_session *one, *two;
+
+	receive(test, "s", 1, mock_handler.compatible);
+	receive(test, "s", 2, mock_handler.compatible);
+	one = claim("s");
+	two = claim("s");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(one));
+	KUNIT_ASSERT_FALSE(test, IS_ERR(two));
+	KUNIT_EXPECT_EQ(test, one->nr_files, 1);
+	KUNIT_EXPECT_EQ(test, two->nr_files, 2);
+	KUNIT_EXPECT_PTR_EQ(test, claim("s"), ERR_PTR(-EINVAL));
+	finish(test, one);
+	finish(test, two);
+	nothing_is_left(test);
+}
+
+static int init(struct kunit *test)
+{
+	int err;
+
+	mock = kunit_kzalloc(test, sizeof(*mock), GFP_KERNEL);
+	if (!mock)
+		return -ENOMEM;
+
+	err = luo_init(&mock->luo);
+	if (err)
+		return err;
+
+	return luo_handler_add(&mock->luo.handlers, &mock_handler) ?:
+	       luo_handler_add(&mock->luo.handlers, &once_handler);
+}
+
+static void done(struct kunit *test)
+{
+	luo_handler_del(&mock->luo.handlers, &once_handler);
+	luo_handler_del(&mock->luo.handlers, &mock_handler);
+	luo_destroy(&mock->luo);
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE(preserve_and_close),
+	KUNIT_CASE(failed_preserve),
+	KUNIT_CASE(failed_freeze),
+	KUNIT_CASE(closed_while_frozen),
+	KUNIT_CASE(names),
+	KUNIT_CASE(no_empty_block),
+	KUNIT_CASE(retrieve_and_finish),
+	KUNIT_CASE(put_back),
+	KUNIT_CASE(failed_retrieve),
+	KUNIT_CASE(failed_for_good),
+	KUNIT_CASE(unknown_handler),
+	KUNIT_CASE(carry),
+	KUNIT_CASE(same_name_twice),
+	{}
+};
+
+static struct kunit_suite suite = {
+	.name = "luo_session",
+	.init = init,
+	.exit = done,
+	.test_cases = cases,
+};
+
+kunit_test_suite(suite);
