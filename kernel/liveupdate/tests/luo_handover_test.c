@@ -139,7 +139,7 @@ static void session_record(struct kunit *test)
 	for (i = 0; i < sizeof(ser); i++) {
 		bytes[i] ^= 0x40;
 		KUNIT_EXPECT_EQ_MSG(test, luo_session_ser_check(&ser),
-				    i < sizeof(ser.compatible) ?
+				    i < sizeof(LUO_SESSION_COMPATIBLE) ?
 				    -EPROTONOSUPPORT : -EUCLEAN,
 				    "byte %zu", i);
 		bytes[i] ^= 0x40;
