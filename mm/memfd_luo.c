@@ -902,11 +902,14 @@ static struct folio *walk_next(struct walk *walk, pgoff_t *index)
 	return folio;
 }
 
-/* Put a folio into the page cache of a file that nobody else has yet */
+/*
+ * Put a folio into the page cache of a file that nobody else has yet. Where
+ * memory is short, or a memcg small, the caller is told, and nobody killed.
+ */
 static int cache_add(struct inode *inode, struct folio *folio, pgoff_t index)
 {
 	struct address_space *mapping = inode->i_mapping;
-	gfp_t gfp = mapping_gfp_mask(mapping);
+	gfp_t gfp = mapping_gfp_mask(mapping) | __GFP_RETRY_MAYFAIL;
 	int err;
 
 	__folio_set_locked(folio);
