@@ -42,22 +42,56 @@ void *page_unmapped(void)
 	return page_new(PROT_NONE);
 }
 
+/* Leaves faults in @page to a handler that does not exist */
+static int abandon(void *page, unsigned long long mode)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = mode == UFFDIO_REGISTER_MODE_WP ?
+			    UFFD_FEATURE_PAGEFAULT_FLAG_WP : 0,
+	};
+	struct uffdio_register reg = {
+		.range = {
+			.start = (unsigned long)page,
+			.len = sysconf(_SC_PAGESIZE),
+		},
+		.mode = mode,
+	};
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) ||
+	    ioctl(uffd, UFFDIO_REGISTER, &reg))
+		return -errno;
+	return uffd;
+}
+
 /*
  * A page that nobody ever provides: who touches it sleeps until killed, be it
  * the program or the kernel on its behalf.
  */
 void *page_stuck(void)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 	void *page = page_new(PROT_READ | PROT_WRITE);
-	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
 
-	if (!page || uffd < 0 || ioctl(uffd, UFFDIO_API, &api))
+	if (!page || abandon(page, UFFDIO_REGISTER_MODE_MISSING) < 0)
 		return NULL;
-	reg.range.start = (unsigned long)page;
-	reg.range.len = sysconf(_SC_PAGESIZE);
-	if (ioctl(uffd, UFFDIO_REGISTER, &reg))
+	return page;
+}
+
+/* The same for who writes to it; reading gives @data */
+void *page_stuck_for_writing(const void *data, size_t len)
+{
+	struct uffdio_writeprotect wp = { .mode = UFFDIO_WRITEPROTECT_MODE_WP };
+	void *page = page_new(PROT_READ | PROT_WRITE);
+	int uffd;
+
+	if (!page)
+		return NULL;
+	memcpy(page, data, len);
+	uffd = abandon(page, UFFDIO_REGISTER_MODE_WP);
+	wp.range.start = (unsigned long)page;
+	wp.range.len = sysconf(_SC_PAGESIZE);
+	if (uffd < 0 || ioctl(uffd, UFFDIO_WRITEPROTECT, &wp))
 		return NULL;
 	return page;
 }

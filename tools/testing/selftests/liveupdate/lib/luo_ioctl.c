@@ -10,6 +10,42 @@
 
 #include "luo_lib.h"
 
+/* The interface is what it is: numbers and layouts that must never move */
+_Static_assert(LIVEUPDATE_IOCTL_CREATE_SESSION == 0xba00, "number");
+_Static_assert(LIVEUPDATE_IOCTL_RETRIEVE_SESSION == 0xba01, "number");
+_Static_assert(LIVEUPDATE_SESSION_PRESERVE_FD == 0xba40, "number");
+_Static_assert(LIVEUPDATE_SESSION_RETRIEVE_FD == 0xba41, "number");
+_Static_assert(LIVEUPDATE_SESSION_FINISH == 0xba42, "number");
+_Static_assert(LIVEUPDATE_SESSION_GET_NAME == 0xba43, "number");
+
+#define LAYOUT(_type, _member, _offset, _size)				\
+	_Static_assert(offsetof(struct _type, _member) == (_offset) &&	\
+		       sizeof(((struct _type *)0)->_member) == (_size),	\
+		       #_type "." #_member)
+
+LAYOUT(liveupdate_ioctl_create_session, size, 0, 4);
+LAYOUT(liveupdate_ioctl_create_session, fd, 4, 4);
+LAYOUT(liveupdate_ioctl_create_session, name, 8, 64);
+LAYOUT(liveupdate_ioctl_retrieve_session, size, 0, 4);
+LAYOUT(liveupdate_ioctl_retrieve_session, fd, 4, 4);
+LAYOUT(liveupdate_ioctl_retrieve_session, name, 8, 64);
+LAYOUT(liveupdate_session_preserve_fd, size, 0, 4);
+LAYOUT(liveupdate_session_preserve_fd, fd, 4, 4);
+LAYOUT(liveupdate_session_preserve_fd, token, 8, 8);
+LAYOUT(liveupdate_session_retrieve_fd, size, 0, 4);
+LAYOUT(liveupdate_session_retrieve_fd, fd, 4, 4);
+LAYOUT(liveupdate_session_retrieve_fd, token, 8, 8);
+LAYOUT(liveupdate_session_finish, size, 0, 4);
+LAYOUT(liveupdate_session_finish, reserved, 4, 4);
+LAYOUT(liveupdate_session_get_name, size, 0, 4);
+LAYOUT(liveupdate_session_get_name, reserved, 4, 4);
+LAYOUT(liveupdate_session_get_name, name, 8, 64);
+
+_Static_assert(sizeof(struct liveupdate_ioctl_create_session) == 72, "size");
+_Static_assert(sizeof(struct liveupdate_session_preserve_fd) == 16, "size");
+_Static_assert(sizeof(struct liveupdate_session_finish) == 8, "size");
+_Static_assert(sizeof(struct liveupdate_session_get_name) == 72, "size");
+
 int luo_ioctl(int fd, unsigned long cmd, void *arg)
 {
 	int ret = ioctl(fd, cmd, arg);

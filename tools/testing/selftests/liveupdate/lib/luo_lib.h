@@ -84,6 +84,7 @@ uint64_t now_ms(void);
 void *page_readonly(const void *data, size_t len);
 void *page_unmapped(void);
 void *page_stuck(void);
+void *page_stuck_for_writing(const void *data, size_t len);
 int fault_setup(void);
 int fault_arm(unsigned int nth);
 int fault_disarm(void);

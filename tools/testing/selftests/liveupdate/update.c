@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * update [-t TEST] SET [OPTION OF load-kernel...]
+ *
+ * Runs the tests of SET, or those whose names match the pattern TEST, through
+ * one kernel after another, and reports in the last one.
+ *
+ * Between two kernels it calls load-kernel, which knows where the next image
+ * is and sees to it that this program goes on there, with -s STAGE.
+ * Notes go from one kernel to the next in a file of the working directory,
+ * which has to survive: had they to cross a live update themselves, nobody
+ * could tell what went wrong when nothing crosses.
+ */
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <linux/reboot.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../kselftest.h"
+#include "update.h"
+
+#define NOTES		"update.notes"
+#define MAX_TESTS	128
+#define TIMEOUT		60
+
+extern const struct update_test *const __start_update_tests[];
+extern const struct update_test *const __stop_update_tests[];
+
+/* What crosses: the notes of all tests of the set, and how the jump went */
+static struct notes {
+	unsigned int jumps_refused;
+	struct note note[MAX_TESTS];
+} *notes;
+
+static struct runner {
+	const struct update_test *test;
+	pid_t pid;
+	int command, done;
+} runners[MAX_TESTS];
+
+static unsigned int nr_runners, stage, stages;
+static struct note *current_note;
+static const char *only;
+
+void test_fail(const char *file, int line, const char *format, ...)
+{
+	char text[200];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	snprintf(current_note->failure, sizeof(current_note->failure),
+		 "stage %u, %s:%d: %s", stage, file, line, text);
+	_exit(1);
+}
+
+void test_skip(const char *why)
+{
+	snprintf(current_note->skip, sizeof(current_note->skip), "%s", why);
+	_exit(0);
+}
+
+const char *session_name(const struct note *note, const char *suffix)
+{
+	static char name[LIVEUPDATE_SESSION_NAME_LENGTH];
+
+	snprintf(name, sizeof(name), "%s%s%s", note->test, *suffix ? "/" : "",
+		 suffix);
+	return name;
+}
+
+int session_new(const struct note *note, const char *suffix)
+{
+	return OK(luo_session_new(session_name(note, suffix)));
+}
+
+int session_claim(const struct note *note, const char *suffix)
+{
+	return OK(luo_session_claim(session_name(note, suffix)));
+}
+
+static bool chosen(const struct update_test *test, const char *set)
+{
+	return !strcmp(test->set, set) &&
+	       (!only || !fnmatch(only, test->name, 0));
+}
+
+static void collect(const char *set)
+{
+	const struct update_test *const *test;
+
+	for (test = __start_update_tests; test < __stop_update_tests; test++) {
+		if (!chosen(*test, set))
+			continue;
+		if (nr_runners == MAX_TESTS)
+			ksft_exit_fail_msg("more than %d tests\n", MAX_TESTS);
+		runners[nr_runners].test = *test;
+		notes->note[nr_runners++].test = (*test)->name;
+		for (unsigned int i = 0; i < UPDATE_STAGES; i++)
+			if ((*test)->stage[i] && i + 1 > stages)
+				stages = i + 1;
+	}
+	if (!nr_runners)
+		ksft_exit_fail_msg("no such test\n");
+}
+
+/* A file of another run is no notes: the size tells */
+static void load_notes(void)
+{
+	int fd = open(NOTES, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, notes, sizeof(*notes)) != sizeof(*notes))
+		ksft_exit_fail_msg("the earlier stages left no notes\n");
+	close(fd);
+}
+
+static void save_notes(void)
+{
+	int fd = open(NOTES, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd < 0 || write(fd, notes, sizeof(*notes)) != sizeof(*notes) ||
+	    fsync(fd))
+		ksft_exit_fail_msg("cannot write %s\n", NOTES);
+	close(fd);
+}
+
+/* The life of a test in this kernel: its stage, then what it is told to do */
+static void live(struct runner *runner, int command, int done, bool stay)
+{
+	char byte = 0;
+
+	current_note->stage = stage;
+	if (runner->test->stage[stage])
+		runner->test->stage[stage](current_note);
+	while (write(done, &byte, 1) == 1 && stay &&
+	       read(command, &byte, 1) == 1)
+		runner->test->late(current_note);
+	if (stay)
+		pause();
+	_exit(0);
+}
+
+static void start(struct runner *runner, struct note *note, bool stay)
+{
+	int command[2], done[2];
+
+	if (pipe2(command, O_CLOEXEC) || pipe2(done, O_CLOEXEC))
+		ksft_exit_fail_msg("no pipe\n");
+	current_note = note;
+	fflush(stdout);
+	runner->pid = fork();
+	if (!runner->pid) {
+		close(command[1]);
+		close(done[0]);
+		live(runner, command[0], done[1], stay);
+	}
+	close(command[0]);
+	close(done[1]);
+	runner->command = command[1];
+	runner->done = done[0];
+}
+
+/* Until the test says that it is done, dies, or has had its time */
+static void await(struct runner *runner, struct note *note)
+{
+	struct pollfd p = { .fd = runner->done, .events = POLLIN };
+	unsigned int seconds = runner->test->timeout ?: TIMEOUT;
+	char byte;
+
+	if (poll(&p, 1, seconds * 1000) <= 0) {
+		snprintf(note->failure, sizeof(note->failure),
+			 "stage %u: timed out after %u s", stage, seconds);
+		kill(runner->pid, SIGKILL);
+	} else if (read(runner->done, &byte, 1) != 1 && !*note->failure &&
+		   !*note->skip) {
+		snprintf(note->failure, sizeof(note->failure),
+			 "stage %u: died", stage);
+	}
+}
+
+static void run_stage(bool stay)
+{
+	for (unsigned int i = 0; i < nr_runners; i++) {
+		struct note *note = &notes->note[i];
+
+		if (*note->failure || *note->skip)
+			continue;
+		start(&runners[i], note, stay);
+		await(&runners[i], note);
+		if (!stay)
+			waitpid(runners[i].pid, NULL, 0);
+	}
+}
+
+static void run_late(void)
+{
+	for (unsigned int i = 0; i < nr_runners; i++) {
+		struct note *note = &notes->note[i];
+
+		if (!runners[i].test->late || *note->failure || *note->skip)
+			continue;
+		current_note = note;
+		if (write(runners[i].command, "", 1) == 1)
+			await(&runners[i], note);
+	}
+}
+
+static int load_kernel(char *program, char *set, char **options)
+{
+	char number[16];
+	char *argv[32];
+	int argc = 0, status;
+	pid_t pid;
+
+	snprintf(number, sizeof(number), "%u", stage + 1);
+	argv[argc++] = "load-kernel";
+	while (*options && argc < 24)
+		argv[argc++] = *options++;
+	argv[argc++] = program;
+	argv[argc++] = "-s";
+	argv[argc++] = number;
+	if (only) {
+		argv[argc++] = "-t";
+		argv[argc++] = (char *)only;
+	}
+	argv[argc++] = set;
+	argv[argc] = NULL;
+	fflush(stdout);
+	pid = vfork();
+	if (!pid) {
+		execvp(argv[0], argv);
+		_exit(127);
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		return -1;
+	return status;
+}
+
+static int jump(void)
+{
+	return syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
+		       LINUX_REBOOT_CMD_KEXEC, NULL) ? -errno : 0;
+}
+
+/*
+ * The set "refused" has each allocation on the way to the jump fail once, and
+ * goes on from there, until none is left and the jump succeeds.
+ */
+static int jump_refused(void)
+{
+	int err;
+
+	for (unsigned int nth = 1; nth < 5000; nth++) {
+		notes->jumps_refused = nth - 1;
+		save_notes();
+		if (fault_arm(nth))
+			return -EIO;
+		err = jump();
+		if (fault_disarm() != 1)
+			return err;
+		if (err != -ENOMEM)
+			return err;
+	}
+	return -ELOOP;
+}
+
+static void next_kernel(char *program, char *set, char **options)
+{
+	int err;
+
+	run_stage(true);
+	/* Nothing is loaded: this fails, and everybody goes on */
+	if (!stage && jump() != -EINVAL)
+		ksft_exit_fail_msg("a jump to no kernel gave %s\n",
+				   strerror(errno));
+	if (load_kernel(program, set, options))
+		ksft_exit_fail_msg("load-kernel failed\n");
+	if (!stage)
+		run_late();
+	save_notes();
+	err = strcmp(set, "refused") ? jump() : jump_refused();
+	ksft_exit_fail_msg("the jump failed: %s\n", strerror(-err));
+}
+
+static void report(void)
+{
+	ksft_print_header();
+	ksft_set_plan(nr_runners);
+	for (unsigned int i = 0; i < nr_runners; i++) {
+		struct note *note = &notes->note[i];
+
+		if (*note->failure)
+			ksft_print_msg("%s: %s\n", note->test, note->failure);
+		if (*note->text)
+			ksft_print_msg("%s: %s\n", note->test, note->text);
+		if (*note->skip)
+			ksft_test_result_skip("%s # %s\n", note->test,
+					      note->skip);
+		else
+			ksft_test_result(!*note->failure, "%s\n", note->test);
+	}
+	ksft_finished();
+}
+
+unsigned int jumps_refused(void)
+{
+	return notes->jumps_refused;
+}
+
+static void parse(int argc, char **argv)
+{
+	int option;
+
+	while ((option = getopt(argc, argv, "+s:t:")) != -1) {
+		if (option == 's')
+			stage = atoi(optarg);
+		else if (option == 't')
+			only = optarg;
+		else
+			exit(KSFT_FAIL);
+	}
+	if (optind == argc)
+		ksft_exit_fail_msg("usage: %s [-t TEST] SET [OPTION...]\n",
+				   argv[0]);
+}
+
+int main(int argc, char **argv)
+{
+	char *set;
+
+	parse(argc, argv);
+	set = argv[optind];
+	notes = mmap(NULL, sizeof(*notes), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (notes == MAP_FAILED || setup_mounts() || fault_setup())
+		ksft_exit_fail_msg("this system cannot run the tests\n");
+	fd_limit(65536);
+	if (stage)
+		load_notes();
+	collect(set);
+	if (stage + 1 < stages)
+		next_kernel(argv[0], set, argv + optind + 1);
+	run_stage(false);
+	report();
+}

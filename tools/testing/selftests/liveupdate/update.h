@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Tests that live through live updates.
+ *
+ * A test has one function per kernel. Each runs in a process of its own,
+ * which stays, with all that it has open, until the next kernel is there; what
+ * it must remember goes into its note. The tests of one set go through the
+ * same kernels together, because a kernel takes its time to boot.
+ */
+#ifndef UPDATE_H
+#define UPDATE_H
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/luo_lib.h"
+
+#define UPDATE_STAGES	4
+
+/* What a test knows of its earlier stages */
+struct note {
+	const char *test;
+	unsigned int stage;
+	char failure[256];
+	char skip[128];
+	uint64_t value[32];
+	/* Printed with the result */
+	char text[256];
+};
+
+struct update_test {
+	const char *name;
+	const char *set;
+	/* One function for each kernel */
+	void (*stage[UPDATE_STAGES])(struct note *note);
+	/* In the first kernel, after the next one has been loaded */
+	void (*late)(struct note *note);
+	unsigned int timeout;
+};
+
+/* UPDATE_TEST(set, name, .stage = { ... }) */
+#define UPDATE_TEST(_set, _name, ...)					\
+	static const struct update_test update_test_##_name = {		\
+		.name = #_name, .set = #_set, __VA_ARGS__		\
+	};								\
+	static const struct update_test *const update_ptr_##_name	\
+	__attribute__((used, no_reorder, section("update_tests"))) =	\
+	&update_test_##_name
+
+void __attribute__((noreturn, format(printf, 3, 4)))
+test_fail(const char *file, int line, const char *format, ...);
+void __attribute__((noreturn)) test_skip(const char *why);
+
+#define CHECK(cond)							\
+do {									\
+	if (!(cond))							\
+		test_fail(__FILE__, __LINE__, "not so: %s", #cond);	\
+} while (0)
+
+#define CHECK_EQ(want, have)						\
+do {									\
+	long long _want = (long long)(want);				\
+	long long _have = (long long)(have);				\
+									\
+	if (_want != _have)						\
+		test_fail(__FILE__, __LINE__, "%s is %lld, not %lld",	\
+			  #have, _have, _want);				\
+} while (0)
+
+/* The value of a call that returns a negative errno when it fails */
+#define OK(call)							\
+({									\
+	long long _ret = (long long)(call);				\
+									\
+	if (_ret < 0)							\
+		test_fail(__FILE__, __LINE__, "%s: %s", #call,		\
+			  strerror(-_ret));				\
+	_ret;								\
+})
+
+/* The value of a call that returns -1 and sets errno when it fails */
+#define SYS(call)							\
+({									\
+	long long _ret = (long long)(call);				\
+									\
+	if (_ret == -1)							\
+		test_fail(__FILE__, __LINE__, "%s: %s", #call,		\
+			  strerror(errno));				\
+	_ret;								\
+})
+
+/* Sessions are named after their test, so that no two tests meet */
+const char *session_name(const struct note *note, const char *suffix);
+int session_new(const struct note *note, const char *suffix);
+int session_claim(const struct note *note, const char *suffix);
+
+/* How often the set "refused" had its jump fail */
+unsigned int jumps_refused(void);
+
+/* All of a file that must be the same after the update */
+struct snapshot {
+	uint64_t size, blocks, mode, uid, gid, seals, position, flags;
+	uint64_t map, content;
+	char link[128];
+};
+
+void snapshot_take(int fd, struct snapshot *snap);
+void snapshot_compare(const struct snapshot *want, const struct snapshot *have);
+_Static_assert(sizeof(struct snapshot) <=
+	       sizeof(((struct note *)0)->value), "a note holds a snapshot");
+
+#endif /* UPDATE_H */
