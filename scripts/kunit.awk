@@ -5,19 +5,24 @@
 # one level further in, count as one.  Of a suite, only the failure to start
 # one is told, because its cases' failures speak for themselves.
 
-/^ {4}# Subtest: / {
+/^1\.\.[0-9]+/ {
+	split($1, plan, /\.\./)
+	suites += plan[2]
+}
+
+/^    # Subtest: / {
 	suite = $3
 	cases = failed = 0
 	open = 1
 	next
 }
 
-/^ {4}1\.\.[0-9]+/ && open {
+/^    1\.\.[0-9]+/ && open {
 	split($1, plan, /\.\./)
 	planned += plan[2]
 }
 
-/^ {4}(not )?ok [0-9]+ / {
+/^    (not )?ok [0-9]+ / {
 	verdict = /^ *not/ ? "FAIL" : "ok"
 	if (/# *SKIP/)
 		verdict = "skip"
@@ -33,6 +38,7 @@
 	if (open && /^not/ && !failed)
 		print "FAIL", suite
 	open = 0
+	ended++
 }
 
 END {
@@ -42,4 +48,6 @@ END {
 		print "early " suite " did not end"
 	else if (planned != ran)
 		print "early planned " planned " cases, ran " ran
+	else if (suites != ended)
+		print "early planned " suites " suites, ran " ended
 }
