@@ -154,6 +154,7 @@ late_initcall(luo_late_init);
  *
  * Context: Any, once early parameters are parsed. Before early initcalls are
  * through it can be that it is asked for, and still turns out not to work.
+ * Return: true if it is.
  */
 bool liveupdate_enabled(void)
 {
@@ -167,6 +168,7 @@ EXPORT_SYMBOL_GPL(liveupdate_enabled);
  * The answer can be outdated when it arrives, unless the caller knows otherwise.
  *
  * Context: Any.
+ * Return: the state; %LIVEUPDATE_STATE_UNDEFINED when live update is off.
  */
 enum liveupdate_state liveupdate_state(void)
 {

@@ -60,6 +60,9 @@ static bool is_unfinished(const struct luo_session *session)
  * @luo: the orchestrator
  *
  * Quarantined sessions do not count: nobody can finish them.
+ *
+ * Context: Process context, takes luo_sessions.lock.
+ * Return: true if there is an incoming session that can be finished.
  */
 bool luo_sessions_unfinished(struct luo *luo)
 {

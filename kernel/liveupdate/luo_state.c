@@ -24,6 +24,8 @@ static const char * const state_names[] = {
 /**
  * luo_state_name - name of a state, as shown to users
  * @state: the state
+ *
+ * Return: the name, also for values that are no state.
  */
 const char *luo_state_name(enum liveupdate_state state)
 {
@@ -33,6 +35,8 @@ const char *luo_state_name(enum liveupdate_state state)
 /**
  * luo_state_at_rest - the state while no update is being prepared
  * @incoming: whether sessions of the previous kernel are still unfinished
+ *
+ * Return: the state.
  */
 enum liveupdate_state luo_state_at_rest(bool incoming)
 {
