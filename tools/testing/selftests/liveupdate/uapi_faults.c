@@ -25,7 +25,7 @@ FIXTURE(faults) {
 
 FIXTURE_SETUP(faults)
 {
-	ASSERT_EQ(0, setup_mounts());
+	ASSERT_EQ(0, setup_system());
 	ASSERT_EQ(0, fault_setup());
 	ASSERT_EQ(0, fault_arm(0));
 	self->dev = luo_open();

@@ -32,7 +32,7 @@ FIXTURE(file) {
 
 FIXTURE_SETUP(file)
 {
-	ASSERT_EQ(0, setup_mounts());
+	ASSERT_EQ(0, setup_system());
 	self->dev = luo_open();
 	ASSERT_LE(0, self->dev);
 	self->session = luo_create(self->dev, "files");
@@ -250,7 +250,7 @@ FIXTURE(tmpfs) {
 
 FIXTURE_SETUP(tmpfs)
 {
-	ASSERT_EQ(0, setup_mounts());
+	ASSERT_EQ(0, setup_system());
 	strcpy(self->dir, "/tmp/luo-XXXXXX");
 	mkdir("/tmp", 0777);
 	ASSERT_NE(NULL, mkdtemp(self->dir));
@@ -362,7 +362,7 @@ FIXTURE(argument) {
 
 FIXTURE_SETUP(argument)
 {
-	ASSERT_EQ(0, setup_mounts());
+	ASSERT_EQ(0, setup_system());
 	self->session = luo_session_new("argument");
 	ASSERT_LE(0, self->session);
 	self->memfd = memfd_filled("file", 0, 4096, 1);

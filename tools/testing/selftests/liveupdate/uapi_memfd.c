@@ -24,7 +24,7 @@ FIXTURE(memfd) {
 
 FIXTURE_SETUP(memfd)
 {
-	ASSERT_EQ(0, setup_mounts());
+	ASSERT_EQ(0, setup_system());
 	self->session = luo_session_new("memfd");
 	ASSERT_LE(0, self->session);
 	self->fd = memfd_filled("m", MFD_ALLOW_SEALING, SIZE, 1);

@@ -23,7 +23,7 @@ FIXTURE(scale) {
 
 FIXTURE_SETUP(scale)
 {
-	ASSERT_EQ(0, setup_mounts());
+	ASSERT_EQ(0, setup_system());
 	ASSERT_EQ(0, fd_limit(SESSIONS + FILES + 100));
 	self->dev = luo_open();
 	ASSERT_LE(0, self->dev);

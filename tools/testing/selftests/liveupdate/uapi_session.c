@@ -64,7 +64,7 @@ FIXTURE(device) {
 
 FIXTURE_SETUP(device)
 {
-	ASSERT_EQ(0, setup_mounts());
+	ASSERT_EQ(0, setup_system());
 	self->fd = luo_open();
 	ASSERT_LE(0, self->fd);
 }
@@ -371,7 +371,7 @@ FIXTURE(session) {
 
 FIXTURE_SETUP(session)
 {
-	ASSERT_EQ(0, setup_mounts());
+	ASSERT_EQ(0, setup_system());
 	self->dev = luo_open();
 	ASSERT_LE(0, self->dev);
 	self->fd = luo_create(self->dev, "session");

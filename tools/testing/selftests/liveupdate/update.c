@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * update [-t TEST] SET [OPTION OF load-kernel...]
+ * update [-t TESTS] SET [OPTION OF load-kernel...]
  *
- * Runs the tests of SET, or those whose names match the pattern TEST, through
- * one kernel after another, and reports in the last one.
+ * Runs the tests of SET, or those whose names match one of the patterns in
+ * TESTS (also in the environment), through one kernel after another, and
+ * reports in the last one.
  *
  * Between two kernels it calls load-kernel, which knows where the next image
  * is and sees to it that this program goes on there, with -s STAGE.
@@ -91,8 +92,17 @@ int session_claim(const struct note *note, const char *suffix)
 
 static bool chosen(const struct update_test *test, const char *set)
 {
-	return !strcmp(test->set, set) &&
-	       (!only || !fnmatch(only, test->name, 0));
+	char patterns[1024], *rest = patterns, *pattern;
+
+	if (strcmp(test->set, set))
+		return false;
+	if (!only || !*only)
+		return true;
+	snprintf(patterns, sizeof(patterns), "%s", only);
+	while ((pattern = strsep(&rest, " ")))
+		if (*pattern && !fnmatch(pattern, test->name, 0))
+			return true;
+	return false;
 }
 
 static void collect(const char *set)
@@ -321,6 +331,7 @@ static void parse(int argc, char **argv)
 {
 	int option;
 
+	only = getenv("TESTS");
 	while ((option = getopt(argc, argv, "+s:t:")) != -1) {
 		if (option == 's')
 			stage = atoi(optarg);
@@ -330,7 +341,7 @@ static void parse(int argc, char **argv)
 			exit(KSFT_FAIL);
 	}
 	if (optind == argc)
-		ksft_exit_fail_msg("usage: %s [-t TEST] SET [OPTION...]\n",
+		ksft_exit_fail_msg("usage: %s [-t TESTS] SET [OPTION...]\n",
 				   argv[0]);
 }
 
@@ -342,7 +353,7 @@ int main(int argc, char **argv)
 	set = argv[optind];
 	notes = mmap(NULL, sizeof(*notes), PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (notes == MAP_FAILED || setup_mounts() || fault_setup())
+	if (notes == MAP_FAILED || setup_system() || fault_setup())
 		ksft_exit_fail_msg("this system cannot run the tests\n");
 	fd_limit(65536);
 	if (stage)

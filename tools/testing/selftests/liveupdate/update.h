@@ -69,6 +69,16 @@ do {									\
 			  #have, _have, _want);				\
 } while (0)
 
+#define CHECK_BETWEEN(low, have, high)					\
+do {									\
+	long long _have = (long long)(have);				\
+									\
+	if (_have < (low) || _have > (high))				\
+		test_fail(__FILE__, __LINE__,				\
+			  "%s is %lld, not between %s and %s", #have,	\
+			  _have, #low, #high);				\
+} while (0)
+
 /* The value of a call that returns a negative errno when it fails */
 #define OK(call)							\
 ({									\

@@ -314,12 +314,8 @@ static void measure(struct note *note)
 
 static void compare_memory(struct note *note)
 {
-	long first, last;
-
 	measure(note);
-	first = note->value[1];
-	last = note->value[3];
-	CHECK(first - last < 24 * 1024);
+	CHECK_BETWEEN(-24 * 1024, note->value[1] - note->value[3], 24 * 1024);
 	restore_checked(session_claim(note, ""), 1, 64 * MIB);
 }
 

@@ -571,8 +571,7 @@ static void finish_frees_after(struct note *note)
 	OK(luo_finish(session));
 	freed = meminfo_kib("MemFree") - before;
 	close(session);
-	CHECK(freed > 44 * 1024);
-	CHECK(freed < 64 * 1024);
+	CHECK_BETWEEN(44 * 1024, freed, 64 * 1024);
 }
 
 UPDATE_TEST(base, finish_frees_unretrieved_files,
@@ -590,8 +589,7 @@ static void finish_frees_retrieved_after(struct note *note)
 	OK(luo_finish(session));
 	close(session);
 	freed = meminfo_kib("MemFree") - before;
-	CHECK(freed > 44 * 1024);
-	CHECK(freed < 64 * 1024);
+	CHECK_BETWEEN(44 * 1024, freed, 64 * 1024);
 }
 
 UPDATE_TEST(base, finish_frees_retrieved_files,

@@ -65,7 +65,7 @@ int memfd_filled(const char *name, unsigned int flags, uint64_t len,
 		 uint64_t seed);
 
 /* system.c: /proc, /sys, cgroups, descriptors */
-int setup_mounts(void);
+int setup_system(void);
 int text_write(const char *path, const char *text);
 int text_read(const char *path, char *buf, size_t size);
 long meminfo_kib(const char *key);

@@ -28,8 +28,11 @@ static const struct {
 	{ "cgroup2",	CGROUP_ROOT,		CGROUP_ROOT "/cgroup.procs" },
 };
 
-/* Mounts what the tests need and the system they run on has not mounted */
-int setup_mounts(void)
+/*
+ * Mounts what the tests need and the system has not mounted, and makes the
+ * memory counters exact enough to test with.
+ */
+int setup_system(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(mounts); i++) {
 		if (!access(mounts[i].witness, F_OK))
@@ -38,6 +41,8 @@ int setup_mounts(void)
 			  NULL) && errno != EBUSY)
 			return -errno;
 	}
+	/* Free pages that a processor keeps for itself are not in MemFree */
+	text_write("/proc/sys/vm/percpu_pagelist_high_fraction", "1000000");
 	return text_write(CGROUP_ROOT "/cgroup.subtree_control", "+memory");
 }
 
