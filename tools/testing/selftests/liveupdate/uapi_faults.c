@@ -205,4 +205,40 @@ TEST_F_TIMEOUT(faults, close_gives_back_without_memory, 120)
 	}
 }
 
+static long memcg_current(const char *name)
+{
+	char path[128], text[64];
+
+	snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/memory.current", name);
+	return text_read(path, text, sizeof(text)) ? -1 : atol(text);
+}
+
+/*
+ * What preserving takes is charged to who asks for it: there must be no way
+ * to use up the memory of others.
+ */
+TEST_F(faults, preserving_is_charged_to_the_caller)
+{
+	enum { FILES = 2000 };
+	static int fds[FILES];
+	long charged, used;
+
+	ASSERT_EQ(0, fd_limit(FILES + 100));
+	for (int i = 0; i < FILES; i++) {
+		fds[i] = memfd_filled("charged", 0, 4096, i);
+		ASSERT_LE(0, fds[i]);
+	}
+	ASSERT_EQ(0, memcg_create("luo-charged", "max"));
+	ASSERT_EQ(0, memcg_enter("luo-charged"));
+	charged = memcg_current("luo-charged");
+	used = meminfo_kib("MemFree");
+	for (int i = 0; i < FILES; i++)
+		ASSERT_EQ(0, luo_preserve(self->session, fds[i], i));
+	used -= meminfo_kib("MemFree");
+	charged = memcg_current("luo-charged") - charged;
+	TH_LOG("%ld KiB of %ld KiB are charged", charged / 1024, used);
+	EXPECT_LT(used / 2, charged / 1024);
+	ASSERT_EQ(0, memcg_enter("."));
+}
+
 TEST_HARNESS_MAIN

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -352,6 +353,67 @@ TEST_F(tmpfs, shared_anonymous_memory_gets_eopnotsupp)
 	EXPECT_EQ(-EOPNOTSUPP, luo_preserve(self->session, fd, 1));
 	EXPECT_EQ(0, ftruncate(fd, 2 * len));
 	close(fd);
+}
+
+/* Tries all files, says which ones it got, and keeps them until killed */
+static pid_t start_preserver(int session, const int *fds, int count,
+			     const int go[2], int result)
+{
+	pid_t pid = fork();
+	char byte;
+
+	if (pid)
+		return pid;
+	close(go[1]);
+	read(go[0], &byte, 1);
+	for (int i = 0; i < count; i++) {
+		int err = luo_preserve(session, fds[i], i);
+
+		write(result, &err, sizeof(err));
+	}
+	pause();
+	_exit(0);
+}
+
+/* Processes that want the same files in different sessions */
+TEST_F(file, racing_preservers_have_one_winner)
+{
+	enum { RACERS = 4, FILES = 50 };
+	int fds[FILES], result[2], go[2], err;
+	int taken = 0, busy = 0;
+	pid_t pids[RACERS];
+
+	ASSERT_EQ(0, pipe(result));
+	ASSERT_EQ(0, pipe(go));
+	for (int i = 0; i < FILES; i++) {
+		fds[i] = memfd_filled("race", 0, 16 * 4096, i);
+		ASSERT_LE(0, fds[i]);
+	}
+	for (int r = 0; r < RACERS; r++) {
+		char name[16];
+		int session;
+
+		snprintf(name, sizeof(name), "racer %d", r);
+		session = luo_create(self->dev, name);
+		ASSERT_LE(0, session);
+		pids[r] = start_preserver(session, fds, FILES, go, result[1]);
+		ASSERT_LT(0, pids[r]);
+		close(session);
+	}
+	close(go[1]);
+	for (int i = 0; i < RACERS * FILES; i++) {
+		ASSERT_EQ(sizeof(err), read(result[0], &err, sizeof(err)));
+		taken += !err;
+		busy += err == -EBUSY;
+	}
+	EXPECT_EQ(FILES, taken);
+	EXPECT_EQ((RACERS - 1) * FILES, busy);
+	for (int r = 0; r < RACERS; r++) {
+		kill(pids[r], SIGKILL);
+		waitpid(pids[r], NULL, 0);
+	}
+	for (int i = 0; i < FILES; i++)
+		EXPECT_EQ(0, luo_preserve(self->session, fds[i], i));
 }
 
 FIXTURE(argument) {

@@ -361,6 +361,45 @@ static void twice_after(struct note *note)
 UPDATE_TEST(base, incoming_file_twice_is_the_same,
 	    .stage = { two_files, twice_after });
 
+/* Whoever asks at the same time gets the same file too */
+static void race_after(struct note *note)
+{
+	enum { RACERS = 8 };
+	int session = session_claim(note, "");
+	int pair[2], go[2], fds[RACERS];
+	char byte;
+
+	SYS(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	SYS(pipe(go));
+	for (int i = 0; i < RACERS; i++) {
+		if (SYS(fork()))
+			continue;
+		close(go[1]);
+		SYS(read(go[0], &byte, 1));
+		OK(fd_send(pair[0], OK(luo_restore(session, 1))));
+		_exit(0);
+	}
+	close(go[1]);
+	for (int i = 0; i < RACERS; i++)
+		SYS(wait(NULL));
+	for (int i = 0; i < RACERS; i++) {
+		fds[i] = OK(fd_receive(pair[1]));
+		CHECK_EQ(1, fcntl(fds[i], F_DUPFD_QUERY, fds[0]));
+	}
+	OK(content_check(fds[0], 0, 48 * MIB, 1));
+	OK(luo_finish(session));
+}
+
+static void large_before(struct note *note)
+{
+	int session = session_new(note, "");
+
+	OK(luo_preserve(session, OK(memfd_filled("l", 0, 48 * MIB, 1)), 1));
+}
+
+UPDATE_TEST(base, incoming_racing_retrievers,
+	    .stage = { large_before, race_after });
+
 static void sizes_after(struct note *note)
 {
 	struct {
@@ -500,13 +539,6 @@ UPDATE_TEST(base, incoming_retriever_killed,
 	    .stage = { two_files, killed_after });
 
 /* Killed in the middle of a large file */
-static void large_before(struct note *note)
-{
-	int session = session_new(note, "");
-
-	OK(luo_preserve(session, OK(memfd_filled("l", 0, 48 * MIB, 1)), 1));
-}
-
 static void interrupted_after(struct note *note)
 {
 	int session = session_claim(note, "");

@@ -231,6 +231,62 @@ static void jump_was_refused(struct note *note)
 UPDATE_TEST(refused, refused_jump_loses_nothing,
 	    .stage = { some_files, jump_was_refused });
 
+/* Pages that come after PRESERVE_FD leave work for the jump */
+static void fill_late(struct note *note)
+{
+	int session = session_new(note, "");
+	int fd = SYS(memfd_create("late", 0));
+
+	SYS(ftruncate(fd, 64 * MIB));
+	OK(luo_preserve(session, fd, 1));
+	for (int i = 0; i < 2000; i++)
+		OK(content_fill(fd, i * 3 * PAGE, PAGE, i));
+}
+
+static void check_late(struct note *note)
+{
+	int fd = OK(luo_restore(session_claim(note, ""), 1));
+
+	for (int i = 0; i < 2000; i++) {
+		OK(content_check(fd, i * 3 * PAGE, PAGE, i));
+		OK(content_check_zero(fd, (i * 3 + 1) * PAGE, 2 * PAGE));
+	}
+}
+
+UPDATE_TEST(refused, refused_jump_with_late_pages,
+	    .stage = { fill_late, check_late });
+
+/*
+ * When memory is short, pages come from where there is some: also from the
+ * area that the next kernel boots in, which preserved pages must not lie in.
+ */
+static void fill_under_pressure(struct note *note)
+{
+	int session = session_new(note, "");
+	int ballast = SYS(memfd_create("ballast", 0));
+	int fd = SYS(memfd_create("late", 0));
+	uint64_t size = 0;
+
+	SYS(ftruncate(fd, 80 * MIB));
+	OK(luo_preserve(session, fd, 1));
+	while (meminfo_kib("MemFree") > 160 * 1024) {
+		SYS(fallocate(ballast, 0, size, 16 * MIB));
+		size += 16 * MIB;
+	}
+	OK(content_fill(fd, 0, 80 * MIB, 5));
+	close(ballast);
+}
+
+static void check_pressure(struct note *note)
+{
+	int fd = OK(luo_restore(session_claim(note, ""), 1));
+
+	OK(content_check(fd, 0, 80 * MIB, 5));
+}
+
+UPDATE_TEST(refused, filled_when_memory_was_short,
+	    .stage = { fill_under_pressure, check_pressure });
+
 static void one_file(struct note *note)
 {
 	int session = session_new(note, "");
@@ -437,6 +493,39 @@ static void check_busy_device(struct note *note)
 
 UPDATE_TEST(hostile, hostile_clients_until_the_jump,
 	    .stage = { busy_device, check_busy_device });
+
+/*
+ * Set "mainline": the kernel before this one is mainline's, and what it
+ * hands over is not understood here. That is no reason not to boot, nor not to
+ * work; "refused" instead of "lost" is all that its sessions can ask for.
+ */
+
+static void mainline_before(struct note *note)
+{
+	int session = session_new(note, "");
+
+	OK(luo_preserve(session, OK(memfd_filled("m", 0, 8 * MIB, 1)), 1));
+}
+
+static void mainline_after(struct note *note)
+{
+	int session;
+
+	CHECK_EQ(-ENOENT, luo_session_claim(session_name(note, "")));
+	session = session_new(note, "");
+	OK(luo_preserve(session, OK(memfd_filled("m", 0, 8 * MIB, 1)), 1));
+}
+
+static void mainline_check(struct note *note)
+{
+	int session = session_claim(note, "");
+
+	OK(content_check(OK(luo_restore(session, 1)), 0, 8 * MIB, 1));
+	OK(luo_finish(session));
+}
+
+UPDATE_TEST(mainline, update_from_mainline,
+	    .stage = { mainline_before, mainline_after, mainline_check });
 
 /*
  * Set "off": the next kernel runs with liveupdate=0
