@@ -17,9 +17,17 @@ verbose=${V:-0}
 jobs=${JOBS:-$(nproc)}
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-# No script ends without a word
-trap 'say "${0##*/}: stopped at line $LINENO (status $?)"' ERR
+# No script ends without a word; one that another one called has said it
+trap 'failed_at "$?" "$LINENO" "$BASH_COMMAND"' ERR
 set -E
+
+failed_at()
+{
+	case $3 in
+	*scripts/*) ;;
+	*) say "${0##*/}: line $2 ended with status $1: $3" ;;
+	esac
+}
 
 # Folders of the repository that lie over those of the kernel tree
 overlay_folders=(arch Documentation drivers fs include kernel lib mm samples
