@@ -775,3 +775,70 @@ SHAPE(memfd_changed_position, make_sealable, change_position);
 SHAPE(memfd_changed_seals, make_sealable, change_seals);
 SHAPE(memfd_changed_mode, make_sealable, change_mode);
 SHAPE(memfd_changed_flags, make_sealable, change_flags);
+
+/*
+ * The kernel itself moves pages about. Whatever it does between PRESERVE_FD
+ * and the kexec, the content that counts is what the file has at the end.
+ */
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
+
+static int make_small_pages(void)
+{
+	return memfd_filled("move", 0, 8 * MIB, 3);
+}
+
+static char *map_all(int fd, size_t size)
+{
+	char *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	CHECK(map != MAP_FAILED);
+	return map;
+}
+
+static void change_by_collapse(int fd)
+{
+	char *map = map_all(fd, 8 * MIB);
+
+	OK(text_write(SHMEM_ENABLED, "advise"));
+	madvise(map, 8 * MIB, MADV_HUGEPAGE);
+	/* May well be refused: the pages are spoken for */
+	madvise(map, 8 * MIB, MADV_COLLAPSE);
+	OK(text_write(SHMEM_ENABLED, "never"));
+	OK(content_fill(fd, MIB, 6 * MIB, 4));
+}
+
+static void change_by_compaction(int fd)
+{
+	text_write("/proc/sys/vm/compact_memory", "1");
+	OK(content_fill(fd, MIB, 6 * MIB, 4));
+	text_write("/proc/sys/vm/compact_memory", "1");
+}
+
+static void change_by_split(int fd)
+{
+	text_write("/sys/kernel/debug/split_huge_pages", "1");
+	OK(content_fill(fd, MIB, 4 * MIB, 4));
+}
+
+/* Large folios that come late, around small ones that were there before */
+static void change_by_huge_fill(int fd)
+{
+	OK(text_write(SHMEM_ENABLED, "always"));
+	OK(content_fill(fd, PAGE, 12 * MIB, 5));
+	OK(text_write(SHMEM_ENABLED, "never"));
+}
+
+static void change_by_lock(int fd)
+{
+	SYS(mlock(map_all(fd, 8 * MIB), 8 * MIB));
+	OK(content_fill(fd, 0, MIB, 6));
+}
+
+SHAPE(memfd_collapsed, make_small_pages, change_by_collapse);
+SHAPE(memfd_compacted, make_small_pages, change_by_compaction);
+SHAPE(memfd_locked, make_small_pages, change_by_lock);
+SHAPE(memfd_huge_split, make_huge_always, change_by_split);
+SHAPE(memfd_huge_filled_late, make_sparse, change_by_huge_fill);

@@ -561,6 +561,62 @@ static void interrupted_after(struct note *note)
 UPDATE_TEST(base, incoming_restore_interrupted,
 	    .stage = { large_before, interrupted_after });
 
+/* Round and round: nothing gets lost, and nothing is left behind */
+static void again_and_again_after(struct note *note)
+{
+	long before = 0;
+
+	for (int i = 0; i < 60; i++) {
+		int session = session_claim(note, "");
+
+		check_file(session, 1 + i % 2);
+		OK(luo_restore(session, 2 - i % 2));
+		close(session);
+		if (i == 20)
+			before = meminfo_kib("MemFree");
+	}
+	CHECK_BETWEEN(-1024, before - meminfo_kib("MemFree"), 1024);
+	check_two_files(note);
+}
+
+UPDATE_TEST(base, incoming_claimed_again_and_again,
+	    .stage = { two_files, again_and_again_after });
+
+/* Claims, looks and lets go, as often as it gets a turn */
+static void grab(int dev, const char *name)
+{
+	for (uint64_t end = now_ms() + 1500; now_ms() < end;) {
+		int session = luo_retrieve(dev, name);
+
+		CHECK(session >= 0 || session == -EINVAL);
+		if (session < 0)
+			continue;
+		check_file(session, 1);
+		check_file(session, 2);
+		close(session);
+	}
+	_exit(0);
+}
+
+static void grabbed_after(struct note *note)
+{
+	int dev = OK(luo_open());
+	int status;
+
+	for (int i = 0; i < 4; i++)
+		if (!SYS(fork()))
+			grab(dev, session_name(note, ""));
+	for (int i = 0; i < 4; i++) {
+		SYS(wait(&status));
+		CHECK_EQ(0, status);
+	}
+	close(dev);
+	check_two_files(note);
+}
+
+UPDATE_TEST(base, incoming_racing_claims,
+	    .stage = { two_files, grabbed_after });
+
 /*
  * FINISH
  */
@@ -803,3 +859,23 @@ static void charged_after(struct note *note)
 
 UPDATE_TEST(base, restored_pages_are_charged_to_the_retriever,
 	    .stage = { charged_before, charged_after });
+
+#define OVERCOMMIT	"/proc/sys/vm/overcommit_"
+
+/* A system that promises no more memory keeps what it was given before */
+static void no_commit_after(struct note *note)
+{
+	int session = session_claim(note, "");
+	int err;
+
+	OK(text_write(OVERCOMMIT "kbytes", "1"));
+	OK(text_write(OVERCOMMIT "memory", "2"));
+	err = luo_restore(session, 1);
+	OK(text_write(OVERCOMMIT "memory", "0"));
+	CHECK(err == -ENOMEM || err == -ENOSPC);
+	OK(content_check(OK(luo_restore(session, 1)), 0, CHARGED, 1));
+	OK(luo_finish(session));
+}
+
+UPDATE_TEST(base, restore_with_all_memory_promised,
+	    .stage = { charged_before, no_commit_after });
