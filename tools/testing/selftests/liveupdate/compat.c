@@ -28,6 +28,8 @@
 #define SESSION		"compat client"
 #define AFTER		"--after"
 
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
 static const struct {
 	uint64_t token;
 	size_t size;
@@ -39,8 +41,6 @@ static const struct {
 	{ 3,		4 << 20,	1 << 20 },
 	{ 2,		0,		0 },
 };
-
-#define NR_FILES	(sizeof(files) / sizeof(files[0]))
 
 static unsigned int number, failures;
 
@@ -199,7 +199,7 @@ static void before(char *program, int argc, char **argv)
 	if (create_session(dev) != -EEXIST || !has_name(session))
 		give_up("session");
 	load_next(program, argc, argv);
-	for (size_t i = 0; i < NR_FILES; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		int fd = make_file(i);
 
 		errno = -preserve(session, fd, files[i].token);
@@ -224,7 +224,7 @@ static void after(void)
 	session = retrieve_session(dev);
 	result(session >= 0, "session_retrieved");
 	result(has_name(session), "session_has_its_name");
-	for (size_t i = NR_FILES; i--;) {
+	for (size_t i = ARRAY_SIZE(files); i--;) {
 		fd = retrieve(session, files[i].token);
 		same = same && fd >= 0 && check_file(i, fd);
 	}

@@ -33,9 +33,6 @@
 #define MAX_TESTS	128
 #define TIMEOUT		60
 
-extern const struct update_test *const __start_update_tests[];
-extern const struct update_test *const __stop_update_tests[];
-
 /* What crosses: the notes of all tests of the set, and how the jump went */
 static struct notes {
 	unsigned int jumps_refused;

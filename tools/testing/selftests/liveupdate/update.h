@@ -10,6 +10,7 @@
 #ifndef UPDATE_H
 #define UPDATE_H
 
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -39,6 +40,10 @@ struct update_test {
 	void (*late)(struct note *note);
 	unsigned int timeout;
 };
+
+/* The linker knows where the section with all tests starts and ends */
+extern const struct update_test *const __start_update_tests[];
+extern const struct update_test *const __stop_update_tests[];
 
 /* UPDATE_TEST(set, name, .stage = { ... }) */
 #define UPDATE_TEST(_set, _name, ...)					\
@@ -118,7 +123,7 @@ struct snapshot {
 
 void snapshot_take(int fd, struct snapshot *snap);
 void snapshot_compare(const struct snapshot *want, const struct snapshot *have);
-_Static_assert(sizeof(struct snapshot) <=
-	       sizeof(((struct note *)0)->value), "a note holds a snapshot");
+static_assert(sizeof(struct snapshot) <
+	      sizeof(((struct note *)0)->value), "a note holds a snapshot");
 
 #endif /* UPDATE_H */

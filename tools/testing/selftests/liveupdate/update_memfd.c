@@ -517,8 +517,9 @@ UPDATE_TEST(base, memfd_longest_name,
  * vm.memfd_noexec belongs to a PID namespace and can only be raised: a new
  * namespace has it raised without all other tests seeing it.
  */
-static void enter_noexec(const char *level)
+static void enter_noexec(int level)
 {
+	const char text[] = { '0' + level, '\0' };
 	pid_t pid;
 
 	SYS(unshare(CLONE_NEWPID));
@@ -529,7 +530,7 @@ static void enter_noexec(const char *level)
 		waitpid(pid, &status, 0);
 		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 	}
-	OK(text_write("/proc/sys/vm/memfd_noexec", level));
+	OK(text_write("/proc/sys/vm/memfd_noexec", text));
 }
 
 static int make_default(void)
@@ -537,24 +538,34 @@ static int make_default(void)
 	return memfd_filled("default", 0, 3 * PAGE, 8);
 }
 
+/* The value after the snapshot; the level has to be the same in both kernels */
+#define LEVEL	(sizeof(struct snapshot) / sizeof(uint64_t))
+
+static void noexec_before(struct note *note, int level, int (*make)(void))
+{
+	note->value[LEVEL] = level;
+	enter_noexec(level);
+	shape_before(note, make, NULL);
+}
+
+static void noexec_after(struct note *note)
+{
+	enter_noexec(note->value[LEVEL]);
+	shape_after(note);
+}
+
 #define NOEXEC(_level, _name, _make)					\
 	static void _name##_before(struct note *note)			\
 	{								\
-		enter_noexec(_level);					\
-		shape_before(note, _make, NULL);			\
+		noexec_before(note, _level, _make);			\
 	}								\
-	static void _name##_after(struct note *note)			\
-	{								\
-		enter_noexec(_level);					\
-		shape_after(note);					\
-	}								\
-	UPDATE_TEST(base, _name, .stage = { _name##_before, _name##_after })
+	UPDATE_TEST(base, _name, .stage = { _name##_before, noexec_after })
 
-NOEXEC("1", memfd_noexec_1_default, make_default);
-NOEXEC("1", memfd_noexec_1_exec, make_exec);
-NOEXEC("1", memfd_noexec_1_sealed, make_noexec_seal);
-NOEXEC("2", memfd_noexec_2_default, make_default);
-NOEXEC("2", memfd_noexec_2_sealed, make_noexec_seal);
+NOEXEC(1, memfd_noexec_1_default, make_default);
+NOEXEC(1, memfd_noexec_1_exec, make_exec);
+NOEXEC(1, memfd_noexec_1_sealed, make_noexec_seal);
+NOEXEC(2, memfd_noexec_2_default, make_default);
+NOEXEC(2, memfd_noexec_2_sealed, make_noexec_seal);
 
 /* An executable file from a kernel that allowed it into one that does not */
 static void exec_into_noexec_before(struct note *note)
@@ -564,7 +575,7 @@ static void exec_into_noexec_before(struct note *note)
 
 static void exec_into_noexec_after(struct note *note)
 {
-	enter_noexec("2");
+	enter_noexec(2);
 	shape_after(note);
 }
 

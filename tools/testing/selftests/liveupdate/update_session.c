@@ -226,8 +226,8 @@ static void refusals_before(struct note *note)
 	CHECK_EQ(-EBUSY, luo_preserve(session, fd, 2));
 	CHECK_EQ(-EBADF, luo_preserve(session, -1, 2));
 	CHECK_EQ(-ENOENT, luo_preserve(session, session, 2));
-	CHECK_EQ(-EOPNOTSUPP, luo_preserve(session, SYS(memfd_create("h",
-						MFD_HUGETLB)), 2));
+	fd = SYS(memfd_create("huge", MFD_HUGETLB));
+	CHECK_EQ(-EOPNOTSUPP, luo_preserve(session, fd, 2));
 	fd = OK(memfd_filled("good", 0, 3 * PAGE, 2));
 	CHECK_EQ(-EEXIST, luo_preserve(session, fd, 1));
 	OK(luo_preserve(session, fd, 2));

@@ -2,6 +2,7 @@
 /*
  * One function per command of /dev/liveupdate and of its sessions.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -11,40 +12,41 @@
 #include "luo_lib.h"
 
 /* The interface is what it is: numbers and layouts that must never move */
-_Static_assert(LIVEUPDATE_IOCTL_CREATE_SESSION == 0xba00, "number");
-_Static_assert(LIVEUPDATE_IOCTL_RETRIEVE_SESSION == 0xba01, "number");
-_Static_assert(LIVEUPDATE_SESSION_PRESERVE_FD == 0xba40, "number");
-_Static_assert(LIVEUPDATE_SESSION_RETRIEVE_FD == 0xba41, "number");
-_Static_assert(LIVEUPDATE_SESSION_FINISH == 0xba42, "number");
-_Static_assert(LIVEUPDATE_SESSION_GET_NAME == 0xba43, "number");
+static_assert(LIVEUPDATE_IOCTL_CREATE_SESSION == 0xba00, "number");
+static_assert(LIVEUPDATE_IOCTL_RETRIEVE_SESSION == 0xba01, "number");
+static_assert(LIVEUPDATE_SESSION_PRESERVE_FD == 0xba40, "number");
+static_assert(LIVEUPDATE_SESSION_RETRIEVE_FD == 0xba41, "number");
+static_assert(LIVEUPDATE_SESSION_FINISH == 0xba42, "number");
+static_assert(LIVEUPDATE_SESSION_GET_NAME == 0xba43, "number");
 
-#define LAYOUT(_type, _member, _offset, _size)				\
-	_Static_assert(offsetof(struct _type, _member) == (_offset) &&	\
-		       sizeof(((struct _type *)0)->_member) == (_size),	\
-		       #_type "." #_member)
+#define AT(_offset, _type, _member)					\
+	static_assert(offsetof(struct _type, _member) == (_offset), "offset")
+#define BYTES(_size, _type)						\
+	static_assert(sizeof(struct _type) == (_size), "size")
 
-LAYOUT(liveupdate_ioctl_create_session, size, 0, 4);
-LAYOUT(liveupdate_ioctl_create_session, fd, 4, 4);
-LAYOUT(liveupdate_ioctl_create_session, name, 8, 64);
-LAYOUT(liveupdate_ioctl_retrieve_session, size, 0, 4);
-LAYOUT(liveupdate_ioctl_retrieve_session, fd, 4, 4);
-LAYOUT(liveupdate_ioctl_retrieve_session, name, 8, 64);
-LAYOUT(liveupdate_session_preserve_fd, size, 0, 4);
-LAYOUT(liveupdate_session_preserve_fd, fd, 4, 4);
-LAYOUT(liveupdate_session_preserve_fd, token, 8, 8);
-LAYOUT(liveupdate_session_retrieve_fd, size, 0, 4);
-LAYOUT(liveupdate_session_retrieve_fd, fd, 4, 4);
-LAYOUT(liveupdate_session_retrieve_fd, token, 8, 8);
-LAYOUT(liveupdate_session_finish, size, 0, 4);
-LAYOUT(liveupdate_session_finish, reserved, 4, 4);
-LAYOUT(liveupdate_session_get_name, size, 0, 4);
-LAYOUT(liveupdate_session_get_name, reserved, 4, 4);
-LAYOUT(liveupdate_session_get_name, name, 8, 64);
-
-_Static_assert(sizeof(struct liveupdate_ioctl_create_session) == 72, "size");
-_Static_assert(sizeof(struct liveupdate_session_preserve_fd) == 16, "size");
-_Static_assert(sizeof(struct liveupdate_session_finish) == 8, "size");
-_Static_assert(sizeof(struct liveupdate_session_get_name) == 72, "size");
+AT(0, liveupdate_ioctl_create_session, size);
+AT(4, liveupdate_ioctl_create_session, fd);
+AT(8, liveupdate_ioctl_create_session, name);
+BYTES(72, liveupdate_ioctl_create_session);
+AT(0, liveupdate_ioctl_retrieve_session, size);
+AT(4, liveupdate_ioctl_retrieve_session, fd);
+AT(8, liveupdate_ioctl_retrieve_session, name);
+BYTES(72, liveupdate_ioctl_retrieve_session);
+AT(0, liveupdate_session_preserve_fd, size);
+AT(4, liveupdate_session_preserve_fd, fd);
+AT(8, liveupdate_session_preserve_fd, token);
+BYTES(16, liveupdate_session_preserve_fd);
+AT(0, liveupdate_session_retrieve_fd, size);
+AT(4, liveupdate_session_retrieve_fd, fd);
+AT(8, liveupdate_session_retrieve_fd, token);
+BYTES(16, liveupdate_session_retrieve_fd);
+AT(0, liveupdate_session_finish, size);
+AT(4, liveupdate_session_finish, reserved);
+BYTES(8, liveupdate_session_finish);
+AT(0, liveupdate_session_get_name, size);
+AT(4, liveupdate_session_get_name, reserved);
+AT(8, liveupdate_session_get_name, name);
+BYTES(72, liveupdate_session_get_name);
 
 int luo_ioctl(int fd, unsigned long cmd, void *arg)
 {
