@@ -3,8 +3,9 @@
  * Incoming chains of KHO blocks, for live update's file handlers.
  *
  * struct kho_block_set writes such chains and trusts what it reads. What comes
- * from the previous kernel is not trusted here: a chain is checked first, then
- * read where it lies, and its memory is given back only when the reader says so.
+ * from the previous kernel is not trusted here: a chain is taken out of KHO while
+ * it is checked, so that nobody else can be given its memory, then read where it
+ * lies, and freed when the reader says so.
  */
 #ifndef _LINUX_LIVEUPDATE_CHAIN_H
 #define _LINUX_LIVEUPDATE_CHAIN_H
@@ -17,9 +18,9 @@
  * @first:      physical address of the first block, or 0
  * @count:      records in the chain
  * @entry_size: bytes of one record
- * @page:       gives the block at a physical address, or NULL where none is
- *              preserved; the member is NULL for KHO's memory. Tests have memory
- *              of their own
+ * @page:       gives the block at a physical address, or NULL where there is
+ *              none. NULL until luo_chain_take() has made the memory ours; tests
+ *              have memory of their own
  */
 struct luo_chain {
 	u64 first;
@@ -50,8 +51,9 @@ struct luo_chain_it {
 	})
 
 int luo_chain_check(const struct luo_chain *chain);
+int luo_chain_take(struct luo_chain *chain);
 u32 luo_chain_crc(const struct luo_chain *chain);
-void luo_chain_free(const struct luo_chain *chain);
+void luo_chain_free(struct luo_chain *chain);
 
 void luo_chain_start(struct luo_chain_it *it, const struct luo_chain *chain);
 const void *luo_chain_next(struct luo_chain_it *it);

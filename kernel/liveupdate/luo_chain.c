@@ -5,9 +5,9 @@
  *
  * The number of records is told apart from the chain, by whoever refers to it.
  * As all blocks but the last are full, it fixes how many blocks there are and
- * how many records each holds. This is what makes a walk of a chain end: one
- * that runs in a circle would have to hold a block that is the last one, with no
- * next, and one that is not, at the same time.
+ * how many records each holds. A chain that runs in a circle would need a block
+ * that is the last one, with no next, and one that is not, at the same time; and
+ * no walk is longer than memory has pages.
  */
 
 #include <linux/crc32.h>
@@ -15,12 +15,26 @@
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
 #include <linux/liveupdate_chain.h>
+#include <linux/math64.h>
+#include <linux/memblock.h>
 #include <linux/minmax.h>
 #include <linux/sched.h>
 
-static const void *kho_page(u64 phys)
+/* A block that is preserved and that nobody has taken */
+static const void *preserved_page(u64 phys)
 {
 	return kho_preserved_order(phys) == 0 ? phys_to_virt(phys) : NULL;
+}
+
+/* A block that is taken */
+static const void *own_page(u64 phys)
+{
+	return phys_to_virt(phys);
+}
+
+static const void *take_page(u64 phys)
+{
+	return kho_try_restore_folio(phys, 0) ? phys_to_virt(phys) : NULL;
 }
 
 static const struct kho_block_header_ser *
@@ -29,7 +43,7 @@ block_at(const struct luo_chain *chain, u64 phys)
 	if (!phys || phys % KHO_BLOCK_SIZE)
 		return NULL;
 
-	return chain->page ? chain->page(phys) : kho_page(phys);
+	return chain->page ? chain->page(phys) : preserved_page(phys);
 }
 
 static u64 per_block(const struct luo_chain *chain)
@@ -38,22 +52,14 @@ static u64 per_block(const struct luo_chain *chain)
 	       chain->entry_size;
 }
 
-/**
- * luo_chain_check - see whether a chain is what its count says
- * @chain: the chain
- *
- * Records are not looked at. A chain that passed stays good as long as nobody
- * restores its memory from KHO; the other functions here take it for granted.
- *
- * Context: May sleep.
- * Return: 0, or -EUCLEAN when a block does not lie in preserved memory, or the
- * number of blocks or of the records in one of them is not as it has to be.
- */
-int luo_chain_check(const struct luo_chain *chain)
+static int walk(const struct luo_chain *chain)
 {
 	const struct kho_block_header_ser *block;
 	u64 next = chain->first;
 	u64 left = chain->count;
+
+	if (div64_u64(left, per_block(chain)) > max_pfn)
+		return -EUCLEAN;
 
 	while (left) {
 		block = block_at(chain, next);
@@ -66,12 +72,56 @@ int luo_chain_check(const struct luo_chain *chain)
 
 	return next ? -EUCLEAN : 0;
 }
+
+/**
+ * luo_chain_check - see whether a chain is what its count says
+ * @chain: the chain
+ *
+ * Records are not looked at.
+ *
+ * Context: May sleep.
+ * Return: 0, or -EUCLEAN when a block is not where one can be, or the number of
+ * blocks or of the records in one of them is not as it has to be.
+ */
+int luo_chain_check(const struct luo_chain *chain)
+{
+	return walk(chain);
+}
 EXPORT_SYMBOL_GPL(luo_chain_check);
+
+/**
+ * luo_chain_take - take a chain out of KHO, if it is what its count says
+ * @chain: the chain; taken already, it is no error
+ *
+ * From then on its memory is ours, and cannot be part of anything else that the
+ * previous kernel tells of. The other functions here take for granted that this
+ * was done.
+ *
+ * Context: May sleep.
+ * Return: 0; -EUCLEAN as luo_chain_check(), or when a block is taken already;
+ * blocks before it then stay allocated, and are never used.
+ */
+int luo_chain_take(struct luo_chain *chain)
+{
+	struct luo_chain taken = *chain;
+	int err;
+
+	if (chain->page)
+		return 0;
+
+	taken.page = take_page;
+	err = walk(&taken);
+	if (!err)
+		chain->page = own_page;
+
+	return err;
+}
+EXPORT_SYMBOL_GPL(luo_chain_take);
 
 /**
  * luo_chain_start - go to the first record of a chain
  * @it:    where to keep the place
- * @chain: a chain that luo_chain_check() found good
+ * @chain: the chain, taken
  */
 void luo_chain_start(struct luo_chain_it *it, const struct luo_chain *chain)
 {
@@ -110,7 +160,7 @@ EXPORT_SYMBOL_GPL(luo_chain_next);
 
 /**
  * luo_chain_crc - CRC-32C of all records of a chain
- * @chain: a chain that luo_chain_check() found good
+ * @chain: the chain, taken
  *
  * Context: May sleep.
  * Return: the checksum; 0 for an empty chain.
@@ -134,19 +184,21 @@ EXPORT_SYMBOL_GPL(luo_chain_crc);
 
 /**
  * luo_chain_free - give back the memory of a chain
- * @chain: a chain in KHO's memory that luo_chain_check() found good
+ * @chain: the chain, taken; it is empty then
  *
  * Context: May sleep.
  */
-void luo_chain_free(const struct luo_chain *chain)
+void luo_chain_free(struct luo_chain *chain)
 {
 	const struct kho_block_header_ser *block;
 	u64 next = chain->first;
 
 	while ((block = block_at(chain, next))) {
 		next = block->next;
-		kho_restore_free((void *)block);
+		folio_put(virt_to_folio(block));
 		cond_resched();
 	}
+	chain->first = 0;
+	chain->count = 0;
 }
 EXPORT_SYMBOL_GPL(luo_chain_free);

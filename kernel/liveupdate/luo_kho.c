@@ -85,14 +85,14 @@ int luo_handover_receive(struct luo *luo)
  */
 void luo_handover_receive_sessions(struct luo *luo)
 {
-	const struct luo_chain chain = LUO_CHAIN(luo->root.sessions,
-						 luo->root.nr_sessions,
-						 struct luo_session_ser);
+	struct luo_chain chain = LUO_CHAIN(luo->root.sessions,
+					   luo->root.nr_sessions,
+					   struct luo_session_ser);
 	const struct luo_session_ser *ser;
 	struct luo_chain_it it;
 	int err;
 
-	err = luo_chain_check(&chain);
+	err = luo_chain_take(&chain);
 	if (err) {
 		pr_err("sessions of the previous kernel are quarantined, their records are damaged: %pe\n",
 		       ERR_PTR(err));

@@ -407,7 +407,6 @@ static int decode_files(struct luo_session *session)
 	}
 
 	luo_chain_free(&session->received);
-	session->received = (struct luo_chain){};
 	return 0;
 }
 
@@ -423,13 +422,13 @@ static int decode_files(struct luo_session *session)
  */
 int luo_session_decode(struct luo_session *session)
 {
-	const struct luo_chain *chain = &session->received;
+	struct luo_chain *chain = &session->received;
 
 	guard(mutex)(&session->lock);
 	if (!chain->count && !chain->first)
 		return 0;
 
-	if (luo_chain_check(chain) ||
+	if (luo_chain_take(chain) ||
 	    luo_chain_crc(chain) != session->received_crc) {
 		quarantine(session);
 		return -EUCLEAN;

@@ -162,6 +162,18 @@ static void circles(struct kunit *test)
 	}
 }
 
+/* A full block that is its own next, and a count that this would never reach */
+static void endless(struct kunit *test)
+{
+	struct luo_chain chain = chain_of(PER_BLOCK);
+
+	block(0)->next = AT(0);
+	chain.count = U64_MAX;
+	KUNIT_EXPECT_EQ(test, luo_chain_check(&chain), -EUCLEAN);
+	chain.count = U64_MAX / PER_BLOCK * PER_BLOCK;
+	KUNIT_EXPECT_EQ(test, luo_chain_check(&chain), -EUCLEAN);
+}
+
 static int init(struct kunit *test)
 {
 	memory = kunit_kzalloc(test, NR_BLOCKS * KHO_BLOCK_SIZE, GFP_KERNEL);
@@ -176,6 +188,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(empty_last_block),
 	KUNIT_CASE(addresses_that_are_none),
 	KUNIT_CASE(circles),
+	KUNIT_CASE(endless),
 	{}
 };
 
