@@ -73,8 +73,9 @@ struct liveupdate_file_op_args {
  *                default the address of the struct file
  * @owner:        the module, pinned while a file of this type is in a session
  * @retrieve_can_retry: a failed @retrieve has lost nothing and may be called
- *                again. Where it is not set, the first error is remembered and
- *                is the answer from then on
+ *                again, unless it failed with EUCLEAN: what came is damaged.
+ *                Where it is not set, the first error, whatever it is, is the
+ *                answer from then on
  *
  * All are called in process context and may sleep. Calls for one file never
  * overlap; those for files of different sessions do.

@@ -147,7 +147,8 @@ static void file_free(struct luo_file *lf)
 	luo_handler_put(lf->handler);
 	if (lf->file)
 		fput(lf->file);
-	kfree(lf);
+	/* Who looks up another session's token may be reading it */
+	kfree_rcu(lf, rcu);
 }
 
 static void file_link(struct luo_file *lf)
@@ -256,7 +257,7 @@ static int file_call_retrieve(struct luo_file *lf)
 	if (!err) {
 		lf->file = args.file;
 		lf->status = 1;
-	} else if (!lf->handler->ops->retrieve_can_retry) {
+	} else if (err == -EUCLEAN || !lf->handler->ops->retrieve_can_retry) {
 		lf->status = err;
 	}
 

@@ -220,6 +220,7 @@ struct luo_word {
  * @session:    fixed
  * @token:      fixed, unique in the session
  * @by_token:   in luo_files.tokens
+ * @rcu:        to free it when nobody can be looking at it there
  * @compatible: fixed, of the handler
  * @list:       in luo_session.files
  * @handler:    NULL until one is there; its module is pinned
@@ -238,6 +239,7 @@ struct luo_file {
 	struct luo_session *session;
 	u64 token;
 	struct rhash_head by_token;
+	struct rcu_head rcu;
 	char compatible[LIVEUPDATE_HNDL_COMPAT_LENGTH];
 	struct list_head list;
 	struct liveupdate_file_handler *handler;
@@ -256,8 +258,9 @@ struct luo_file {
  * @tokens: by session and token
  * @ids:    by what a file is, so that it is in one session only
  *
- * Both need no lock: a session's lock protects what is found by token, and ids
- * are only put in and taken out.
+ * Looking up a token reads files of other sessions, which is why they are freed
+ * after a grace period. What is found is protected by its session's lock. Ids are
+ * only put in and taken out.
  */
 struct luo_files {
 	struct rhashtable tokens;
