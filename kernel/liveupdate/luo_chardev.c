@@ -81,8 +81,16 @@ static int chardev_release(struct inode *inode, struct file *file)
 static long chardev_ioctl(struct file *file, unsigned int cmd,
 			  unsigned long arg)
 {
-	return luo_ucmd_run(luo_of(file), NULL, chardev_ops,
-			    ARRAY_SIZE(chardev_ops), cmd, arg);
+	struct luo *luo = luo_of(file);
+	long err;
+
+	err = luo_ucmd_run(luo, NULL, chardev_ops, ARRAY_SIZE(chardev_ops), cmd,
+			   arg);
+	/* The last session may just have turned out to be damaged */
+	if (err == -EUCLEAN)
+		luo_transition_settle(luo);
+
+	return err;
 }
 
 static const struct file_operations chardev_fops = {

@@ -121,6 +121,8 @@ static int __init luo_early_init(void)
 		return err;
 	}
 
+	/* What it is in the end is known when sessions are received */
+	instance.state = LIVEUPDATE_STATE_UNDEFINED;
 	receive(&instance);
 	return 0;
 }
@@ -131,6 +133,11 @@ static int __init luo_late_init(void)
 {
 	int err;
 
+	/* KHO may have failed to start since then */
+	if (enabled && !kho_is_enabled()) {
+		pr_err("off, as Kexec Handover has failed\n");
+		enabled = false;
+	}
 	if (!enabled)
 		return 0;
 

@@ -59,7 +59,8 @@ int luo_state_next(enum liveupdate_state state, enum luo_event event,
 {
 	switch (event) {
 	case LUO_EVENT_PREPARE:
-		if (state == luo_state_at_rest(incoming))
+		if (state == LIVEUPDATE_STATE_NORMAL ||
+		    state == LIVEUPDATE_STATE_UPDATED)
 			return LIVEUPDATE_STATE_PREPARED;
 		break;
 	case LUO_EVENT_FREEZE:

@@ -89,7 +89,8 @@ struct liveupdate_ioctl_create_session {
  * be retrieved again.
  *
  * Errors: ENOENT, no incoming session has this name; EINVAL, it is retrieved
- * already; EMFILE and ENFILE, no descriptor is free.
+ * already; EUCLEAN, what the previous kernel left of it is damaged; EMFILE and
+ * ENFILE, no descriptor is free.
  */
 struct liveupdate_ioctl_retrieve_session {
 	__u32		size;

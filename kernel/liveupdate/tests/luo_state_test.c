@@ -25,10 +25,10 @@ static const int expected[2][NR_STATES][NR_EVENTS] = {
 	[NORMAL] =	{ PREPARED, NO,     NO,     NO,     NO },
 	[PREPARED] =	{ NO,       FROZEN, NO,     NORMAL, NO },
 	[FROZEN] =	{ NO,       NO,     NO,     NO,     PREPARED },
-	[UPDATED] =	{ NO,       NO,     NORMAL, NO,     NO },
+	[UPDATED] =	{ PREPARED, NO,     NORMAL, NO,     NO },
 	}, {
 	[UNDEFINED] =	{ NO,       NO,     NO,     NO,      NO },
-	[NORMAL] =	{ NO,       NO,     NO,     NO,      NO },
+	[NORMAL] =	{ PREPARED, NO,     NO,     NO,      NO },
 	[PREPARED] =	{ NO,       FROZEN, NO,     UPDATED, NO },
 	[FROZEN] =	{ NO,       NO,     NO,     NO,      PREPARED },
 	[UPDATED] =	{ PREPARED, NO,     NORMAL, NO,      NO },
