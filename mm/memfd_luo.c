@@ -28,7 +28,6 @@
 #define pr_fmt(fmt) "memfd_luo: " fmt
 
 #include <linux/crc32.h>
-#include <linux/delay.h>
 #include <linux/errno.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -64,10 +63,6 @@
 
 /* Folios that are pinned at once: how far it is between two looks at signals */
 #define MEMFD_BATCH		512
-
-/* How long to wait for the inode's lock: a second, in steps of 20 ms */
-#define MEMFD_LOCK_TRIES	50
-#define MEMFD_LOCK_STEP		20
 
 /* ---- Outgoing: extents ---- */
 
@@ -196,12 +191,12 @@ static int extent_preserve(const struct memfd_luo_extent *extent)
 static void extent_unpin(const struct memfd_luo_extent *extent)
 {
 	unsigned long pfn = PHYS_PFN(extent_phys(extent));
-	struct folio *folio;
+	unsigned int order = extent_order(extent);
 	u64 done;
 
-	for (done = 0; done < extent->pages; done += folio_nr_pages(folio)) {
-		folio = pfn_folio(pfn + done);
-		unpin_folio(folio);
+	/* Without its pin, a folio is not to be looked at */
+	for (done = 0; done < extent->pages; done += 1UL << order) {
+		unpin_folio(pfn_folio(pfn + done));
 		if (!(done % MEMFD_BATCH))
 			cond_resched();
 	}
@@ -269,8 +264,6 @@ static void extents_release(struct extents *extents)
  * @ser:     what crosses
  * @kept:    the pages that it had when it was preserved, in ascending order
  * @late:    those that came after, found when it is frozen
- * @present: pages that it had, in memory and swap, at the latest when the search
- *           for @kept began
  * @batch:   folios that are being pinned, while there is a search
  *
  * All is protected by the lock of the file's session.
@@ -279,19 +272,8 @@ struct outgoing {
 	struct memfd_luo_ser *ser;
 	struct extents kept;
 	struct extents late;
-	unsigned long present;
 	struct folio **batch;
 };
-
-/*
- * Pages in memory and in swap. While a page goes from one to the other it is
- * counted twice: never too few, which is what matters.
- */
-static unsigned long pages_present(struct inode *inode)
-{
-	return READ_ONCE(inode->i_mapping->nrpages) +
-	       READ_ONCE(SHMEM_I(inode)->swapped);
-}
 
 /*
  * Find the first pages that exist at or after *@start, and where they end. A
@@ -327,18 +309,26 @@ static bool find_row(struct address_space *mapping, pgoff_t *start,
 /*
  * Folios that are allocated but were never written to hold anything, so they
  * have to be cleared; all of them have to be dirty, or the next kernel takes
- * them for clean ones and drops them.
+ * them for clean ones and drops them. False if the folio is not in the file any
+ * more: khugepaged and reclaim can have been at work on it when it was pinned.
+ * From here on the pin keeps them away.
  */
-static void folio_settle(struct folio *folio)
+static bool folio_settle(struct folio *folio, struct address_space *mapping)
 {
+	bool in_file;
+
 	folio_lock(folio);
-	if (!folio_test_uptodate(folio)) {
+	in_file = folio->mapping == mapping;
+	if (in_file && !folio_test_uptodate(folio)) {
 		folio_zero_range(folio, 0, folio_size(folio));
 		flush_dcache_folio(folio);
 		folio_mark_uptodate(folio);
 	}
-	folio_mark_dirty(folio);
+	if (in_file)
+		folio_mark_dirty(folio);
 	folio_unlock(folio);
+
+	return in_file;
 }
 
 /* Scratch memory is the next kernel's: pinning has moved folios out of it */
@@ -348,48 +338,61 @@ static bool folio_in_scratch(const struct folio *folio)
 				   folio_size(folio));
 }
 
-/* Take over the pins of a batch: those that are in no extent are undone */
-static int batch_add(struct outgoing *out, struct extents *extents, long nr)
+/*
+ * Take over the pins of a batch, and go on in *@start behind what is listed.
+ * Pins of folios that are not listed are undone: the rest of the batch, from the
+ * first on that is not in the file.
+ */
+static int batch_add(struct outgoing *out, struct extents *extents,
+		     struct address_space *mapping, long nr, pgoff_t *start)
 {
-	long i;
+	struct folio *folio;
 	int err = 0;
+	long i;
 
 	for (i = 0; i < nr; i++) {
-		folio_settle(out->batch[i]);
-		err = folio_in_scratch(out->batch[i]) ? -ENOMEM :
-			extents_add(extents, out->batch[i]);
+		folio = out->batch[i];
+		if (!folio_settle(folio, mapping))
+			break;
+		err = folio_in_scratch(folio) ? -ENOMEM :
+						extents_add(extents, folio);
 		if (err)
 			break;
+		*start = folio_next_index(folio);
 	}
 	unpin_folios(out->batch + i, nr - i);
 
 	return err;
 }
 
-/* Pin the pages from @start to @end, all of which exist, and list them */
+/*
+ * Pin the pages from *@start to @end, all of which exist, and list them. *@start
+ * goes to the end, or behind it when the last folio does.
+ */
 static int collect_row(struct file *file, struct outgoing *out,
-		       struct extents *extents, pgoff_t start, pgoff_t end)
+		       struct extents *extents, pgoff_t *start, pgoff_t end)
 {
 	loff_t size = i_size_read(file_inode(file));
-	struct folio *last;
-	loff_t last_byte;
+	loff_t last_byte = size - 1;
 	pgoff_t offset;
 	long nr;
 	int err;
 
-	while (start < end) {
-		last_byte = min((loff_t)end << PAGE_SHIFT, size) - 1;
-		nr = memfd_pin_folios(file, (loff_t)start << PAGE_SHIFT,
+	if (end <= last_byte >> PAGE_SHIFT)
+		last_byte = ((loff_t)end << PAGE_SHIFT) - 1;
+
+	while (*start < end) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		nr = memfd_pin_folios(file, (loff_t)*start << PAGE_SHIFT,
 				      last_byte, out->batch, MEMFD_BATCH,
 				      &offset);
 		if (nr <= 0)
 			return nr ?: -EAGAIN;
-
-		last = out->batch[nr - 1];
-		start = folio_next_index(last);
-		err = batch_add(out, extents, nr);
+		err = batch_add(out, extents, file->f_mapping, nr, start);
 		if (err)
 			return err;
+		cond_resched();
 	}
 
 	return 0;
@@ -404,13 +407,9 @@ static int collect_range(struct file *file, struct outgoing *out,
 
 	while (start < end &&
 	       find_row(file->f_mapping, &start, &row_end, end)) {
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		err = collect_row(file, out, extents, start, row_end);
+		err = collect_row(file, out, extents, &start, row_end);
 		if (err)
 			return err;
-		start = row_end;
-		cond_resched();
 	}
 
 	return 0;
@@ -443,7 +442,6 @@ static int collect_gaps(struct file *file, struct outgoing *out)
 
 static int collect_all(struct file *file, struct outgoing *out)
 {
-	out->present = pages_present(file_inode(file));
 	return collect_range(file, out, &out->kept, 0, end_of_file(file));
 }
 
@@ -454,7 +452,7 @@ static int collect(struct file *file, struct outgoing *out,
 {
 	int err;
 
-	out->batch = kmalloc_objs(*out->batch, MEMFD_BATCH);
+	out->batch = kmalloc_objs(*out->batch, MEMFD_BATCH, GFP_KERNEL_ACCOUNT);
 	if (!out->batch)
 		return -ENOMEM;
 
@@ -495,72 +493,20 @@ static unsigned long memfd_luo_get_id(struct file *file)
 	return (unsigned long)file_inode(file);
 }
 
-/*
- * The lock can be held by a write that waits for a page of user memory, and
- * such a page may never come. Nobody must wait for it here, as a kexec may be
- * waiting for us.
- */
-static int lock_inode(struct inode *inode)
-{
-	int tries;
-
-	for (tries = 0; tries < MEMFD_LOCK_TRIES; tries++) {
-		if (inode_trylock(inode))
-			return 0;
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		msleep(MEMFD_LOCK_STEP);
-	}
-
-	return -EAGAIN;
-}
-
-/* Pages neither go away nor does the size change while this is set */
-static void set_mapping_frozen(struct inode *inode, bool frozen)
-{
-	struct shmem_inode_info *info = SHMEM_I(inode);
-
-	guard(spinlock_irq)(&info->lock);
-	if (frozen)
-		info->flags |= SHMEM_F_MAPPING_FROZEN;
-	else
-		info->flags &= ~SHMEM_F_MAPPING_FROZEN;
-}
-
-static int freeze_mapping(struct inode *inode)
-{
-	int err = lock_inode(inode);
-
-	if (err)
-		return err;
-
-	set_mapping_frozen(inode, true);
-	inode_unlock(inode);
-	return 0;
-}
-
+/* All but the pages; it can change until the end */
 static void ser_fill(struct memfd_luo_ser *ser, struct file *file)
 {
 	const struct inode *inode = file_inode(file);
 
 	ser->size = i_size_read(inode);
-	ser->flags = file->f_flags & MEMFD_FLAGS;
-	ser->uid = from_kuid(&init_user_ns, inode->i_uid);
-	ser->gid = from_kgid(&init_user_ns, inode->i_gid);
-	strscpy_pad(ser->name, file->f_path.dentry->d_name.name);
-}
-
-/* What can change until the end */
-static void ser_update(struct memfd_luo_ser *ser, struct file *file)
-{
-	const struct inode *inode = file_inode(file);
-
 	ser->pos = READ_ONCE(file->f_pos);
 	ser->flags = READ_ONCE(file->f_flags) & MEMFD_FLAGS;
+	ser->reopened = !!(file->f_mode & FMODE_WRITER);
 	ser->mode = READ_ONCE(inode->i_mode) & S_IALLUGO;
 	ser->uid = from_kuid(&init_user_ns, inode->i_uid);
 	ser->gid = from_kgid(&init_user_ns, inode->i_gid);
 	ser->seals = memfd_get_seals(file);
+	strscpy_pad(ser->name, file->f_path.dentry->d_name.name);
 }
 
 static struct outgoing *outgoing_new(void)
@@ -603,20 +549,20 @@ static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
 	if (IS_ERR(out))
 		return PTR_ERR(out);
 
-	err = freeze_mapping(inode);
+	/* Pages neither go away nor does a call begin that takes some away */
+	err = shmem_freeze_size(inode, true);
 	if (err)
 		goto free;
 	err = collect(args->file, out, &out->kept, collect_all);
 	if (err)
 		goto thaw;
 
-	ser_fill(out->ser, args->file);
 	args->private_data = out;
 	args->serialized_data = virt_to_phys(out->ser);
 	return 0;
 
 thaw:
-	set_mapping_frozen(inode, false);
+	shmem_freeze_size(inode, false);
 free:
 	outgoing_free(out);
 	return err;
@@ -627,7 +573,7 @@ static void memfd_luo_unpreserve(struct liveupdate_file_op_args *args)
 	struct outgoing *out = args->private_data;
 
 	extents_release(&out->kept);
-	set_mapping_frozen(file_inode(args->file), false);
+	shmem_freeze_size(file_inode(args->file), false);
 	outgoing_free(out);
 }
 
@@ -642,25 +588,24 @@ static void extents_seal(struct extents *extents,
 
 /*
  * From here on nobody can fill a hole: those who try wait, until the kexec or
- * until it is called off. Holes that were filled since the file was preserved
- * are looked for only if there are more pages than then.
+ * until it is called off. What filled holes since the file was preserved is found
+ * between the extents; where two of them meet there is nothing to look for.
  */
 static int memfd_luo_freeze(struct liveupdate_file_op_args *args)
 {
 	struct inode *inode = file_inode(args->file);
 	struct outgoing *out = args->private_data;
 	struct memfd_luo_ser *ser = out->ser;
-	int err = 0;
+	int err;
 
 	shmem_freeze_holes(inode, true);
-	if (pages_present(inode) != out->present)
-		err = collect(args->file, out, &out->late, collect_gaps);
+	err = collect(args->file, out, &out->late, collect_gaps);
 	if (err) {
 		shmem_freeze_holes(inode, false);
 		return err;
 	}
 
-	ser_update(ser, args->file);
+	ser_fill(ser, args->file);
 	extents_seal(&out->kept, &ser->kept);
 	extents_seal(&out->late, &ser->late);
 	ser->crc = crc32c(0, ser, offsetof(struct memfd_luo_ser, crc));
@@ -677,15 +622,9 @@ static void memfd_luo_unfreeze(struct liveupdate_file_op_args *args)
 
 /* ---- Incoming: checking ---- */
 
-static struct luo_chain extents_chain(const struct memfd_luo_extents *extents)
-{
-	return LUO_CHAIN(extents->first, extents->count,
-			 struct memfd_luo_extent);
-}
-
 /*
  * Pages of an extent are preserved in pieces: an extent of order 0 in powers of
- * two, as kho_restore_pages() puts them together again, others folio by folio.
+ * two, as kho_preserve_pages() makes them, others folio by folio.
  */
 static unsigned int piece_order(const struct memfd_luo_extent *extent,
 				u64 done)
@@ -700,21 +639,28 @@ static unsigned int piece_order(const struct memfd_luo_extent *extent,
 		     ilog2(left));
 }
 
+/* A kernel without large folios takes them page by page */
+static unsigned int max_order(void)
+{
+	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) ? MAX_PAGECACHE_ORDER :
+							 MAX_PAGE_ORDER;
+}
+
 static bool extent_shape_ok(const struct memfd_luo_extent *extent, u64 size)
 {
-	const u64 folio_pages = 1ULL << min(extent_order(extent), 51);
-	const u64 max_index = round_up(DIV_ROUND_UP_ULL(size, PAGE_SIZE),
-				       folio_pages);
+	const u64 folio_pages = 1ULL << extent_order(extent);
+	u64 end;
 
 	if (extent->phys & ~PAGE_MASK & ~MEMFD_LUO_EXTENT_ORDER ||
-	    extent_order(extent) > MAX_PAGE_ORDER)
+	    extent_order(extent) > max_order())
 		return false;
 	if (!extent->pages || extent->pages % folio_pages ||
 	    extent->index % folio_pages)
 		return false;
 
-	return extent->index < max_index &&
-	       extent->pages <= max_index - extent->index;
+	/* The last folio can reach behind the end of the file */
+	end = round_up(DIV_ROUND_UP_ULL(size, PAGE_SIZE), folio_pages);
+	return extent->index < end && extent->pages <= end - extent->index;
 }
 
 static bool extent_memory_ok(const struct memfd_luo_extent *extent)
@@ -733,16 +679,12 @@ static bool extent_memory_ok(const struct memfd_luo_extent *extent)
 	return true;
 }
 
-static bool extents_ok(const struct memfd_luo_extents *extents, u64 size)
+static bool extents_ok(const struct luo_chain *chain, u64 size)
 {
-	const struct luo_chain chain = extents_chain(extents);
 	const struct memfd_luo_extent *extent;
 	struct luo_chain_it it;
 
-	if (luo_chain_check(&chain) || luo_chain_crc(&chain) != extents->crc)
-		return false;
-
-	luo_chain_start(&it, &chain);
+	luo_chain_start(&it, chain);
 	while ((extent = luo_chain_next(&it))) {
 		if (!extent_shape_ok(extent, size) || !extent_memory_ok(extent))
 			return false;
@@ -756,27 +698,18 @@ static bool ser_ok(const struct memfd_luo_ser *ser)
 	return ser->crc == crc32c(0, ser, offsetof(struct memfd_luo_ser, crc)) &&
 	       ser->size <= MAX_LFS_FILESIZE && ser->pos <= MAX_LFS_FILESIZE &&
 	       !(ser->seals & ~MEMFD_SEALS) && !(ser->flags & ~MEMFD_FLAGS) &&
-	       !(ser->mode & ~S_IALLUGO) &&
+	       !(ser->mode & ~S_IALLUGO) && ser->reopened <= 1 &&
 	       strnlen(ser->name, sizeof(ser->name)) < sizeof(ser->name) &&
 	       !strncmp(ser->name, MEMFD_PREFIX, strlen(MEMFD_PREFIX));
-}
-
-static const struct memfd_luo_ser *ser_at(u64 phys)
-{
-	const struct memfd_luo_ser *ser;
-
-	if (!phys || phys % PAGE_SIZE || kho_preserved_order(phys) != 0)
-		return NULL;
-
-	ser = phys_to_virt(phys);
-	return ser_ok(ser) ? ser : NULL;
 }
 
 /* ---- Incoming: pages ---- */
 
 /**
  * struct incoming - a memfd that is being restored, or could not be at first
- * @ser:      what crossed, checked
+ * @ser:      what crossed; taken out of KHO and checked, as are the next two
+ * @kept:     extents
+ * @late:     likewise
  * @restored: pages that KHO has given back, counted in the order of extents;
  *            those that are in no file belong to us
  *
@@ -785,42 +718,72 @@ static const struct memfd_luo_ser *ser_at(u64 phys)
  */
 struct incoming {
 	const struct memfd_luo_ser *ser;
+	struct luo_chain kept;
+	struct luo_chain late;
 	u64 restored;
 };
 
+static int take_extents(const struct memfd_luo_extents *extents,
+			struct luo_chain *chain)
+{
+	*chain = LUO_CHAIN(extents->first, extents->count,
+			   struct memfd_luo_extent);
+	if (luo_chain_take(chain) || luo_chain_crc(chain) != extents->crc)
+		return -EUCLEAN;
+
+	return 0;
+}
+
+/*
+ * The metadata is taken out of KHO before memory that it refers to is looked at,
+ * so that it cannot refer to itself. What is found damaged stays allocated.
+ */
+static int incoming_init(struct incoming *in, u64 phys)
+{
+	memset(in, 0, sizeof(*in));
+	if (!phys || !kho_try_restore_folio(phys, 0))
+		return -EUCLEAN;
+
+	in->ser = phys_to_virt(phys);
+	if (!ser_ok(in->ser) || take_extents(&in->ser->kept, &in->kept) ||
+	    take_extents(&in->ser->late, &in->late))
+		return -EUCLEAN;
+	if (!extents_ok(&in->kept, in->ser->size) ||
+	    !extents_ok(&in->late, in->ser->size))
+		return -EUCLEAN;
+
+	return 0;
+}
+
 static struct incoming *incoming_new(u64 phys)
 {
-	const struct memfd_luo_ser *ser = ser_at(phys);
 	struct incoming *in;
-
-	if (!ser || !extents_ok(&ser->kept, ser->size) ||
-	    !extents_ok(&ser->late, ser->size))
-		return ERR_PTR(-EUCLEAN);
+	int err;
 
 	in = kzalloc_obj(*in, GFP_KERNEL_ACCOUNT);
 	if (!in)
 		return ERR_PTR(-ENOMEM);
 
-	in->ser = ser;
+	err = incoming_init(in, phys);
+	if (err) {
+		kfree(in);
+		return ERR_PTR(err);
+	}
+
 	return in;
 }
 
 /* The metadata is read no more */
-static void incoming_free(struct incoming *in)
+static void incoming_release(struct incoming *in)
 {
-	const struct luo_chain kept = extents_chain(&in->ser->kept);
-	const struct luo_chain late = extents_chain(&in->ser->late);
-
-	luo_chain_free(&kept);
-	luo_chain_free(&late);
-	kho_restore_free((void *)in->ser);
-	kfree(in);
+	luo_chain_free(&in->kept);
+	luo_chain_free(&in->late);
+	folio_put(virt_to_folio(in->ser));
 }
 
 /**
  * struct walk - a walk over the folios of an incoming memfd
  * @in:     the memfd
- * @chain:  the extents that the walk is in
  * @it:     the next extent
  * @extent: the one that the next folio is in
  * @done:   pages of it that are behind
@@ -829,7 +792,6 @@ static void incoming_free(struct incoming *in)
  */
 struct walk {
 	struct incoming *in;
-	struct luo_chain chain;
 	struct luo_chain_it it;
 	const struct memfd_luo_extent *extent;
 	u64 done;
@@ -837,10 +799,9 @@ struct walk {
 	bool late;
 };
 
-static void walk_enter(struct walk *walk, const struct memfd_luo_extents *ser)
+static void walk_enter(struct walk *walk, const struct luo_chain *chain)
 {
-	walk->chain = extents_chain(ser);
-	luo_chain_start(&walk->it, &walk->chain);
+	luo_chain_start(&walk->it, chain);
 	walk->extent = luo_chain_next(&walk->it);
 	walk->done = 0;
 }
@@ -849,27 +810,38 @@ static void walk_start(struct walk *walk, struct incoming *in)
 {
 	memset(walk, 0, sizeof(*walk));
 	walk->in = in;
-	walk_enter(walk, &in->ser->kept);
+	walk_enter(walk, &in->kept);
 }
 
-/* Take the next pages out of KHO, unless that is done. @false: it has them not */
+static bool restore_piece(u64 phys, unsigned int order, bool large)
+{
+	struct folio *folio;
+
+	if (!large || !IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
+		return kho_try_restore_pages(phys, order);
+
+	folio = kho_try_restore_folio(phys, order);
+	if (folio)
+		folio_set_large_rmappable(folio);
+
+	return folio;
+}
+
+/* Take the next pages out of KHO, unless that is done. False: they are not there */
 static bool walk_restore(struct walk *walk)
 {
 	u64 phys = extent_phys(walk->extent) + (walk->done << PAGE_SHIFT);
-	unsigned int order = piece_order(walk->extent, walk->done);
+	unsigned int order;
 
 	if (walk->total < walk->in->restored)
 		return true;
+
 	/* Another file can have claimed the same memory since it was checked */
-	if (kho_preserved_order(phys) != order)
+	order = piece_order(walk->extent, walk->done);
+	if (!restore_piece(phys, order, extent_order(walk->extent)))
 		return false;
 
-	if (extent_order(walk->extent))
-		folio_set_large_rmappable(kho_restore_folio(phys));
-	else
-		kho_restore_pages(phys, 1UL << order);
 	walk->in->restored = walk->total + (1UL << order);
-
 	return true;
 }
 
@@ -883,7 +855,7 @@ static struct folio *walk_next(struct walk *walk, pgoff_t *index)
 
 	if (!walk->extent && !walk->late) {
 		walk->late = true;
-		walk_enter(walk, &walk->in->ser->late);
+		walk_enter(walk, &walk->in->late);
 	}
 	if (!walk->extent)
 		return NULL;
@@ -923,7 +895,8 @@ static int cache_add(struct inode *inode, struct folio *folio, pgoff_t index)
 	}
 	folio_unlock(folio);
 
-	return err;
+	/* Two extents for one place: the previous kernel told nonsense */
+	return err == -EEXIST ? -EUCLEAN : err;
 }
 
 /* Count pages for the file, as if they had been allocated for it */
@@ -1048,11 +1021,23 @@ static int dress_file(struct file *file, const struct memfd_luo_ser *ser)
 	return err;
 }
 
+/* As memfd_create(2) has made it, and not opened a second time by its path */
+static bool is_original(const struct memfd_luo_ser *ser)
+{
+	return !ser->reopened && (ser->flags & O_ACCMODE) == O_RDWR;
+}
+
 /* The same file, opened the way that it was */
 static struct file *open_as_was(struct file *file,
 				const struct memfd_luo_ser *ser)
 {
 	struct file *as_was;
+
+	if (is_original(ser)) {
+		file->f_flags |= ser->flags;
+		file->f_pos = ser->pos;
+		return get_file(file);
+	}
 
 	as_was = dentry_open(&file->f_path, ser->flags | O_LARGEFILE,
 			     current_cred());
@@ -1108,7 +1093,8 @@ static int memfd_luo_retrieve(struct liveupdate_file_op_args *args)
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 
-	incoming_free(in);
+	incoming_release(in);
+	kfree(in);
 	args->private_data = NULL;
 	args->file = file;
 	return 0;
@@ -1127,23 +1113,27 @@ static void discard_pages(struct incoming *in)
 	}
 }
 
-/* What was retrieved needs nothing more; what was not, nobody wants */
+/*
+ * What was retrieved needs nothing more, and what was not, nobody wants. Of what
+ * is damaged, memory that could not be taken stays reserved.
+ */
 static void memfd_luo_finish(struct liveupdate_file_op_args *args)
 {
 	struct incoming *in = args->private_data;
+	struct incoming unasked;
 
-	if (args->retrieve_status)
-		return;
-
-	if (!in)
-		in = incoming_new(args->serialized_data);
-	if (IS_ERR(in)) {
-		pr_warn("memory of a memfd stays reserved: %pe\n", in);
-		return;
+	if (in) {
+		discard_pages(in);
+		incoming_release(in);
+		kfree(in);
+	} else if (!args->retrieve_status) {
+		if (incoming_init(&unasked, args->serialized_data)) {
+			pr_warn("a damaged memfd is discarded, its memory stays reserved\n");
+			return;
+		}
+		discard_pages(&unasked);
+		incoming_release(&unasked);
 	}
-
-	discard_pages(in);
-	incoming_free(in);
 }
 
 static const struct liveupdate_file_ops memfd_luo_ops = {

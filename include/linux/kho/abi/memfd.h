@@ -71,8 +71,11 @@ static_assert(sizeof(struct memfd_luo_extents) == 24);
  * @mode:   permission bits
  * @uid:    owner, in the initial user namespace
  * @gid:    group, likewise
+ * @reopened: 1 if the descriptor is not memfd_create(2)'s own, but was opened by
+ *          path, which makes a difference to execve(2); 0 otherwise
  * @name:   as given to memfd_create(2), with the prefix that the kernel adds
  * @crc:    CRC-32C of this structure up to here
+ * @pad:    zero
  */
 struct memfd_luo_ser {
 	u64	size;
@@ -84,12 +87,14 @@ struct memfd_luo_ser {
 	u32	mode;
 	u32	uid;
 	u32	gid;
+	u32	reopened;
 	char	name[MEMFD_LUO_NAME_LENGTH];
 	u32	crc;
+	u32	pad;
 };
 
-static_assert(sizeof(struct memfd_luo_ser) == 344);
+static_assert(sizeof(struct memfd_luo_ser) == 352);
 static_assert(offsetof(struct memfd_luo_ser, seals) == 64);
-static_assert(offsetof(struct memfd_luo_ser, crc) == 340);
+static_assert(offsetof(struct memfd_luo_ser, crc) == 344);
 
 #endif /* _LINUX_KHO_ABI_MEMFD_H */
