@@ -234,16 +234,16 @@ TEST_F(device, tail_that_cannot_be_read_gets_efault)
 	EXPECT_TRUE(name_is_free(self->fd, "edge"));
 }
 
-TEST_F(device, empty_name_gets_einval)
+TEST_F(device, empty_name_is_none)
 {
 	EXPECT_EQ(-EINVAL, luo_create(self->fd, ""));
-	EXPECT_EQ(-EINVAL, luo_retrieve(self->fd, ""));
+	EXPECT_EQ(-ENOENT, luo_retrieve(self->fd, ""));
 }
 
-TEST_F(device, unterminated_name_gets_einval)
+TEST_F(device, unterminated_name_is_none)
 {
 	EXPECT_EQ(-EINVAL, luo_create(self->fd, NAME_64));
-	EXPECT_EQ(-EINVAL, luo_retrieve(self->fd, NAME_64));
+	EXPECT_EQ(-ENOENT, luo_retrieve(self->fd, NAME_64));
 }
 
 TEST_F(device, name_of_63_bytes_works)
