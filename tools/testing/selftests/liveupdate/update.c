@@ -259,26 +259,50 @@ static int jump(void)
 		       LINUX_REBOOT_CMD_KEXEC, NULL) ? -errno : 0;
 }
 
-/*
- * The set "refused" has each allocation on the way to the jump fail once, and
- * goes on from there, until none is left and the jump succeeds.
- */
-static int jump_refused(void)
+/* One try to jump with the memory that is given, which may be the last one */
+static int jump_with(unsigned long space)
 {
 	int err;
 
-	for (unsigned int nth = 1; nth < 5000; nth++) {
-		notes->jumps_refused = nth - 1;
-		save_notes();
-		if (fault_arm(nth))
-			return -EIO;
-		err = jump();
-		if (fault_disarm() != 1)
-			return err;
-		if (err != -ENOMEM)
-			return err;
-	}
-	return -ELOOP;
+	save_notes();
+	if (fault_exhaust(space))
+		return -EIO;
+	err = jump();
+	if (fault_relieve())
+		return -EIO;
+	notes->jumps_refused++;
+	return err;
+}
+
+/* The same with all memory but the @nth allocation */
+static int jump_without(unsigned int nth)
+{
+	int err;
+
+	save_notes();
+	if (fault_arm(nth))
+		return -EIO;
+	err = jump();
+	if (fault_disarm() != 1)
+		return err ?: -EIO;
+	notes->jumps_refused++;
+	return err;
+}
+
+/*
+ * The set "refused" jumps with little memory, and then with each allocation on
+ * the way failing once, and goes on from there, until nothing that fails
+ * matters any more and the jump succeeds.
+ */
+static int jump_refused(void)
+{
+	int err = -ENOMEM;
+
+	for (unsigned long space = 1; err == -ENOMEM && space < 8192; space *= 2)
+		err = jump_with(space);
+	for (unsigned int nth = 1; err == -ENOMEM && nth < 5000; nth++)
+		err = jump_without(nth);
+	return err;
 }
 
 static void next_kernel(char *program, char *set, char **options)

@@ -167,8 +167,8 @@ UPDATE_TEST(scale, scale_20000_files, .timeout = 240,
 	    .stage = { many_files, check_many_files });
 
 /*
- * Set "refused": each allocation on the way to the jump fails once. Every
- * time, all is as before and the next try gets further.
+ * Set "refused": the way to the jump lacks memory, at one place after the
+ * other. Every time, all is as before and the next try gets further.
  */
 
 #define SWEEP_MAX	2000
@@ -210,6 +210,8 @@ static void jump_was_refused(struct note *note)
 	snprintf(note->text, sizeof(note->text),
 		 "the jump failed for want of memory %u times",
 		 jumps_refused());
+	/* The files of another test leave work for the jump */
+	CHECK(jumps_refused() > 8);
 }
 
 UPDATE_TEST(refused, refused_jump_loses_nothing,
@@ -270,6 +272,53 @@ static void check_pressure(struct note *note)
 
 UPDATE_TEST(refused, filled_when_memory_was_short,
 	    .stage = { fill_under_pressure, check_pressure });
+
+/* Calls that failed for want of memory are no part of what crosses */
+static void refused_calls(struct note *note)
+{
+	unsigned int refused = 0;
+
+	OK(fault_arm(0));
+	for (unsigned int nth = 1; nth <= 16; nth++) {
+		char suffix[8];
+		int fd = OK(memfd_filled("f", 0, PAGE, nth));
+		int dev = OK(luo_open());
+		int session, err;
+
+		snprintf(suffix, sizeof(suffix), "%u", nth);
+		OK(fault_arm(nth));
+		session = luo_create(dev, session_name(note, suffix));
+		OK(fault_disarm());
+		refused += session < 0;
+		if (session < 0)
+			session = OK(luo_create(dev, session_name(note,
+								  suffix)));
+		OK(fault_arm(nth));
+		err = luo_preserve(session, fd, 1);
+		OK(fault_disarm());
+		refused += err < 0;
+		if (err)
+			OK(luo_preserve(session, fd, 1));
+		close(dev);
+	}
+	CHECK(refused > 4);
+}
+
+static void check_refused_calls(struct note *note)
+{
+	for (unsigned int nth = 1; nth <= 16; nth++) {
+		char suffix[8];
+		int session;
+
+		snprintf(suffix, sizeof(suffix), "%u", nth);
+		session = session_claim(note, suffix);
+		OK(content_check(OK(luo_restore(session, 1)), 0, PAGE, nth));
+		OK(luo_finish(session));
+	}
+}
+
+UPDATE_TEST(refused, refused_calls_do_not_cross,
+	    .stage = { refused_calls, check_refused_calls });
 
 static void one_file(struct note *note)
 {

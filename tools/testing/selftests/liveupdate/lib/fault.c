@@ -96,33 +96,38 @@ void *page_stuck_for_writing(const void *data, size_t len)
 	return page;
 }
 
+static int set(const char *file, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/%s", file);
+	return text_write(path, value);
+}
+
+static int set_both(const char *setting, const char *value)
+{
+	char file[64];
+	int err;
+
+	snprintf(file, sizeof(file), "failslab/%s", setting);
+	err = set(file, value);
+	snprintf(file, sizeof(file), "fail_page_alloc/%s", setting);
+	return err ?: set(file, value);
+}
+
 /*
  * Lets every kind of allocation fail, those that may sleep included, and
- * keeps the log quiet about it. Who fails, and when, fault_arm() says.
+ * keeps the log quiet about it. Who fails, and when, the functions below say.
  */
 int fault_setup(void)
 {
-	static const struct {
-		const char *file, *value;
-	} settings[] = {
-		{ "failslab/ignore-gfp-wait",		"N" },
-		{ "failslab/verbose",			"0" },
-		{ "fail_page_alloc/ignore-gfp-wait",	"N" },
-		{ "fail_page_alloc/ignore-gfp-highmem",	"N" },
-		{ "fail_page_alloc/min-order",		"0" },
-		{ "fail_page_alloc/verbose",		"0" },
-	};
-	char path[128];
-	int err;
-
-	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-		snprintf(path, sizeof(path), "/sys/kernel/debug/%s",
-			 settings[i].file);
-		err = text_write(path, settings[i].value);
-		if (err)
-			return err;
-	}
-	return 0;
+	return set_both("ignore-gfp-wait", "N") ?:
+	       set_both("verbose", "0") ?:
+	       set_both("task-filter", "Y") ?:
+	       set_both("probability", "100") ?:
+	       set_both("times", "-1") ?:
+	       set("fail_page_alloc/ignore-gfp-highmem", "N") ?:
+	       set("fail_page_alloc/min-order", "0");
 }
 
 static int fail_nth_fd(void)
@@ -166,4 +171,34 @@ int fault_disarm(void)
 	if (pwrite(fd, "0", 1, 0) != 1 && pwrite(fd, "0", 1, 0) != 1)
 		return -errno;
 	return n > 0 && atoi(buf) == 0;
+}
+
+/* It is kept open: opening it takes memory */
+static int exhausted = -1;
+
+/*
+ * From now on, this process gets @space bytes of slab memory and of pages
+ * each, and then nothing at all until fault_relieve().
+ */
+int fault_exhaust(unsigned long space)
+{
+	char text[32];
+	int err;
+
+	snprintf(text, sizeof(text), "%lu", space);
+	err = set_both("space", text);
+	if (err)
+		return err;
+	exhausted = open("/proc/self/make-it-fail", O_RDWR | O_CLOEXEC);
+	if (exhausted < 0)
+		return -errno;
+	return write(exhausted, "1", 1) == 1 ? 0 : -errno;
+}
+
+int fault_relieve(void)
+{
+	int err = pwrite(exhausted, "0", 1, 0) == 1 ? 0 : -errno;
+
+	close(exhausted);
+	return err;
 }

@@ -88,5 +88,7 @@ void *page_stuck_for_writing(const void *data, size_t len);
 int fault_setup(void);
 int fault_arm(unsigned int nth);
 int fault_disarm(void);
+int fault_exhaust(unsigned long space);
+int fault_relieve(void);
 
 #endif /* LUO_LIB_H */
