@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Several live updates in a row. What one kernel has not finished, the next
- * one gets, however slow or idle the agent was.
+ * one gets, however slow or idle their owner was.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -186,7 +186,7 @@ static void check_gone(struct note *note)
 UPDATE_TEST(chain, chain_finished_does_not_cross,
 	    .stage = { two_files, finish_and_hold, check_gone, check_gone });
 
-/* What an agent does at each update */
+/* What a service manager does at each update */
 static void renew(struct note *note)
 {
 	int incoming = session_claim(note, "");

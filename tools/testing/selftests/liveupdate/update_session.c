@@ -265,7 +265,7 @@ UPDATE_TEST(base, session_in_a_socket,
 	    .stage = { in_socket_before, check_two_files });
 
 /*
- * Late, as agents do it: the next kernel is loaded, and a jump without one has
+ * Late, as systemd does it: the next kernel is loaded, and a jump without one has
  * failed before
  */
 
@@ -739,7 +739,7 @@ static void retrieve_as_nobody(void *arg)
 	check_file(session, 2);
 }
 
-/* The session comes by a socket, as it would from an agent */
+/* The session comes by a socket, as it would from a service manager */
 static void nobody_after(struct note *note)
 {
 	int session, pair[2];
