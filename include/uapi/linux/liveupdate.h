@@ -45,6 +45,9 @@ enum {
 	LIVEUPDATE_CMD_BASE			= 0x00,
 	LIVEUPDATE_CMD_CREATE_SESSION		= LIVEUPDATE_CMD_BASE,
 	LIVEUPDATE_CMD_RETRIEVE_SESSION		= 0x01,
+	LIVEUPDATE_CMD_GET_INFO			= 0x20,
+	LIVEUPDATE_CMD_SET_EVENT		= 0x21,
+	LIVEUPDATE_CMD_NEXT_SESSION		= 0x22,
 };
 
 /* Commands of a session */
@@ -54,7 +57,117 @@ enum {
 	LIVEUPDATE_CMD_SESSION_RETRIEVE_FD	= 0x41,
 	LIVEUPDATE_CMD_SESSION_FINISH		= 0x42,
 	LIVEUPDATE_CMD_SESSION_GET_NAME		= 0x43,
+	LIVEUPDATE_CMD_SESSION_UNPRESERVE_FD	= 0x60,
+	LIVEUPDATE_CMD_SESSION_NEXT_FILE	= 0x63,
+	LIVEUPDATE_CMD_SESSION_GET_INFO		= 0x64,
 };
+
+/* Bytes that the compatible string of a file takes, its NUL included */
+#define LIVEUPDATE_COMPATIBLE_LENGTH		48
+
+/* Bytes that the name of a participant takes, its NUL included */
+#define LIVEUPDATE_PARTICIPANT_LENGTH		128
+
+/**
+ * enum liveupdate_state - where the system is in a live update
+ * @LIVEUPDATE_STATE_UNDEFINED: live update is off, or not ready yet
+ * @LIVEUPDATE_STATE_NORMAL:    nothing is in flight
+ * @LIVEUPDATE_STATE_PREPARED:  prepared, running normally, can be cancelled
+ * @LIVEUPDATE_STATE_FROZEN:    only kexec or a return to the state before follow
+ * @LIVEUPDATE_STATE_UPDATED:   booted by live update, with state of the previous
+ *                              kernel that is not finished
+ */
+enum liveupdate_state {
+	LIVEUPDATE_STATE_UNDEFINED	= 0,
+	LIVEUPDATE_STATE_NORMAL		= 1,
+	LIVEUPDATE_STATE_PREPARED	= 2,
+	LIVEUPDATE_STATE_FROZEN		= 3,
+	LIVEUPDATE_STATE_UPDATED	= 4,
+};
+
+/**
+ * enum liveupdate_event - what leads from state to state
+ * @LIVEUPDATE_EVENT_PREPARE: from NORMAL, or UPDATED, to PREPARED
+ * @LIVEUPDATE_EVENT_FREEZE:  from PREPARED to FROZEN; only reboot(2) can send it
+ * @LIVEUPDATE_EVENT_FINISH:  from UPDATED to NORMAL
+ * @LIVEUPDATE_EVENT_CANCEL:  from PREPARED to where PREPARE came from
+ */
+enum liveupdate_event {
+	LIVEUPDATE_EVENT_PREPARE	= 0,
+	LIVEUPDATE_EVENT_FREEZE		= 1,
+	LIVEUPDATE_EVENT_FINISH		= 2,
+	LIVEUPDATE_EVENT_CANCEL		= 3,
+};
+
+/**
+ * enum liveupdate_phase - what a participant was called for
+ * @LIVEUPDATE_PHASE_NONE:     nothing
+ * @LIVEUPDATE_PHASE_PREPARE:  to save what can be saved while all runs
+ * @LIVEUPDATE_PHASE_CARRY:    to save again what came from the previous kernel
+ * @LIVEUPDATE_PHASE_FREEZE:   to save the rest
+ * @LIVEUPDATE_PHASE_HANDOVER: to write what is handed over
+ * @LIVEUPDATE_PHASE_UNFREEZE: to undo FREEZE
+ * @LIVEUPDATE_PHASE_CANCEL:   to undo PREPARE
+ * @LIVEUPDATE_PHASE_BOOT:     to take up its state in the new kernel
+ * @LIVEUPDATE_PHASE_RETRIEVE: to restore an object
+ * @LIVEUPDATE_PHASE_FINISH:   to end the update
+ */
+enum liveupdate_phase {
+	LIVEUPDATE_PHASE_NONE		= 0,
+	LIVEUPDATE_PHASE_PREPARE	= 1,
+	LIVEUPDATE_PHASE_CARRY		= 2,
+	LIVEUPDATE_PHASE_FREEZE		= 3,
+	LIVEUPDATE_PHASE_HANDOVER	= 4,
+	LIVEUPDATE_PHASE_UNFREEZE	= 5,
+	LIVEUPDATE_PHASE_CANCEL		= 6,
+	LIVEUPDATE_PHASE_BOOT		= 7,
+	LIVEUPDATE_PHASE_RETRIEVE	= 8,
+	LIVEUPDATE_PHASE_FINISH		= 9,
+};
+
+/* Which way a session goes */
+enum liveupdate_direction {
+	LIVEUPDATE_OUTGOING		= 0,
+	LIVEUPDATE_INCOMING		= 1,
+};
+
+/**
+ * enum liveupdate_session_state - who has a session
+ * @LIVEUPDATE_SESSION_OPEN:        outgoing
+ * @LIVEUPDATE_SESSION_CLOSED:      outgoing, closed while it was frozen
+ * @LIVEUPDATE_SESSION_UNCLAIMED:   incoming, can be retrieved
+ * @LIVEUPDATE_SESSION_CLAIMED:     incoming, retrieved and open
+ * @LIVEUPDATE_SESSION_FINISHED:    was incoming, and is finished
+ * @LIVEUPDATE_SESSION_QUARANTINED: incoming, damaged
+ */
+enum liveupdate_session_state {
+	LIVEUPDATE_SESSION_OPEN		= 0,
+	LIVEUPDATE_SESSION_CLOSED	= 1,
+	LIVEUPDATE_SESSION_UNCLAIMED	= 2,
+	LIVEUPDATE_SESSION_CLAIMED	= 3,
+	LIVEUPDATE_SESSION_FINISHED	= 4,
+	LIVEUPDATE_SESSION_QUARANTINED	= 5,
+};
+
+/**
+ * enum liveupdate_file_state - where a file of a session is
+ * @LIVEUPDATE_FILE_PRESERVED: outgoing
+ * @LIVEUPDATE_FILE_RECEIVED:  incoming, not retrieved
+ * @LIVEUPDATE_FILE_RETRIEVED: incoming, retrieved
+ * @LIVEUPDATE_FILE_FAILED:    incoming, cannot be retrieved
+ */
+enum liveupdate_file_state {
+	LIVEUPDATE_FILE_PRESERVED	= 0,
+	LIVEUPDATE_FILE_RECEIVED	= 1,
+	LIVEUPDATE_FILE_RETRIEVED	= 2,
+	LIVEUPDATE_FILE_FAILED		= 3,
+};
+
+/* What this kernel can do: bits of features in struct liveupdate_ioctl_get_info */
+#define LIVEUPDATE_FEATURE_EVENTS	(1ULL << 0) /* SET_EVENT, poll */
+#define LIVEUPDATE_FEATURE_WALK		(1ULL << 1) /* NEXT_SESSION, NEXT_FILE */
+#define LIVEUPDATE_FEATURE_UNPRESERVE	(1ULL << 2) /* UNPRESERVE_FD */
+#define LIVEUPDATE_FEATURE_CARRY	(1ULL << 3) /* unfinished sessions go on */
 
 /**
  * struct liveupdate_ioctl_create_session - make a session (on the device)
@@ -100,6 +213,93 @@ struct liveupdate_ioctl_retrieve_session {
 
 #define LIVEUPDATE_IOCTL_RETRIEVE_SESSION				\
 	_IO(LIVEUPDATE_IOCTL_TYPE, LIVEUPDATE_CMD_RETRIEVE_SESSION)
+
+/**
+ * struct liveupdate_ioctl_get_info - ask how things are (on the device)
+ * @size:              in: bytes of this structure
+ * @state:             out: of enum liveupdate_state
+ * @number:            out: live updates since the last cold boot
+ * @outgoing_sessions: out: sessions that go to the next kernel
+ * @outgoing_files:    out: files in them
+ * @incoming_sessions: out: sessions that came and are not finished
+ * @incoming_files:    out: files in them
+ * @quarantined:       out: items of the handover that were found damaged
+ * @features:          out: LIVEUPDATE_FEATURE_* bits
+ * @last_errno:        out: why the last transition that failed did, as a positive
+ *                     errno, or 0
+ * @last_phase:        out: of enum liveupdate_phase: what it failed in
+ * @last_participant:  out: who failed, NUL-terminated: "step NAME",
+ *                     "subsystem NAME", "flb NAME" or "file TOKEN of session
+ *                     NAME"
+ *
+ * A change of state that poll(2) has told of is taken for seen.
+ */
+struct liveupdate_ioctl_get_info {
+	__u32		size;
+	__u32		state;
+	__aligned_u64	number;
+	__aligned_u64	outgoing_sessions;
+	__aligned_u64	outgoing_files;
+	__aligned_u64	incoming_sessions;
+	__aligned_u64	incoming_files;
+	__aligned_u64	quarantined;
+	__aligned_u64	features;
+	__u32		last_errno;
+	__u32		last_phase;
+	__u8		last_participant[LIVEUPDATE_PARTICIPANT_LENGTH];
+};
+
+#define LIVEUPDATE_IOCTL_GET_INFO					\
+	_IO(LIVEUPDATE_IOCTL_TYPE, LIVEUPDATE_CMD_GET_INFO)
+
+/**
+ * struct liveupdate_ioctl_set_event - send an event (on the device)
+ * @size:  in: bytes of this structure
+ * @event: in: of enum liveupdate_event
+ *
+ * Nobody has to send any: reboot(2) prepares what is not prepared, and the last
+ * session that is finished finishes the update.
+ *
+ * Errors: EINVAL, there is no such event, it may not come in this state, or it is
+ * FREEZE; EBUSY, with FINISH, while a retrieved session is not finished; or what
+ * a participant of PREPARE failed with, and all is as before.
+ */
+struct liveupdate_ioctl_set_event {
+	__u32		size;
+	__u32		event;
+};
+
+#define LIVEUPDATE_IOCTL_SET_EVENT					\
+	_IO(LIVEUPDATE_IOCTL_TYPE, LIVEUPDATE_CMD_SET_EVENT)
+
+/**
+ * struct liveupdate_ioctl_next_session - go from session to session (on the
+ *                                        device)
+ * @size:      in: bytes of this structure
+ * @direction: in: of enum liveupdate_direction
+ * @cursor:    in: 0 to begin with, then what came out; out: this session's place
+ * @files:     out: number of its files
+ * @state:     out: of enum liveupdate_session_state
+ * @reserved:  in: zero
+ * @name:      out: its name, NUL-terminated
+ *
+ * Sessions come in the order in which they were made. Those that are made
+ * meanwhile come at the end.
+ *
+ * Errors: ENOENT, there are no more.
+ */
+struct liveupdate_ioctl_next_session {
+	__u32		size;
+	__u32		direction;
+	__aligned_u64	cursor;
+	__aligned_u64	files;
+	__u32		state;
+	__u32		reserved;
+	__u8		name[LIVEUPDATE_SESSION_NAME_LENGTH];
+};
+
+#define LIVEUPDATE_IOCTL_NEXT_SESSION					\
+	_IO(LIVEUPDATE_IOCTL_TYPE, LIVEUPDATE_CMD_NEXT_SESSION)
 
 /**
  * struct liveupdate_session_preserve_fd - put a file into an outgoing session
@@ -181,5 +381,72 @@ struct liveupdate_session_get_name {
 
 #define LIVEUPDATE_SESSION_GET_NAME					\
 	_IO(LIVEUPDATE_IOCTL_TYPE, LIVEUPDATE_CMD_SESSION_GET_NAME)
+
+/**
+ * struct liveupdate_session_unpreserve_fd - take a file out of an outgoing session
+ * @size:     in: bytes of this structure
+ * @reserved: in: zero
+ * @token:    in: the token under which it was preserved
+ *
+ * The token is free again, and so is the file.
+ *
+ * Errors: ENOENT, no file has this token.
+ */
+struct liveupdate_session_unpreserve_fd {
+	__u32		size;
+	__u32		reserved;
+	__aligned_u64	token;
+};
+
+#define LIVEUPDATE_SESSION_UNPRESERVE_FD				\
+	_IO(LIVEUPDATE_IOCTL_TYPE, LIVEUPDATE_CMD_SESSION_UNPRESERVE_FD)
+
+/**
+ * struct liveupdate_session_next_file - go from file to file
+ * @size:       in: bytes of this structure
+ * @state:      out: of enum liveupdate_file_state
+ * @cursor:     in: 0 to begin with, then what came out; out: this file's place
+ * @token:      out: its token
+ * @bytes:      out: of an outgoing file, memory that it keeps, as far as its
+ *              handler tells
+ * @compatible: out: what it is, NUL-terminated
+ *
+ * Files come in the order in which they were preserved.
+ *
+ * Errors: ENOENT, there are no more.
+ */
+struct liveupdate_session_next_file {
+	__u32		size;
+	__u32		state;
+	__aligned_u64	cursor;
+	__aligned_u64	token;
+	__aligned_u64	bytes;
+	__u8		compatible[LIVEUPDATE_COMPATIBLE_LENGTH];
+};
+
+#define LIVEUPDATE_SESSION_NEXT_FILE					\
+	_IO(LIVEUPDATE_IOCTL_TYPE, LIVEUPDATE_CMD_SESSION_NEXT_FILE)
+
+/**
+ * struct liveupdate_session_get_info - ask a session how it is
+ * @size:      in: bytes of this structure
+ * @direction: out: of enum liveupdate_direction
+ * @state:     out: of enum liveupdate_session_state
+ * @reserved:  in: zero
+ * @files:     out: number of its files
+ * @bytes:     out: of an outgoing session, memory that they keep, as far as their
+ *             handlers tell
+ */
+struct liveupdate_session_get_info {
+	__u32		size;
+	__u32		direction;
+	__u32		state;
+	__u32		reserved;
+	__aligned_u64	files;
+	__aligned_u64	bytes;
+};
+
+#define LIVEUPDATE_SESSION_GET_INFO					\
+	_IO(LIVEUPDATE_IOCTL_TYPE, LIVEUPDATE_CMD_SESSION_GET_INFO)
 
 #endif /* _UAPI_LINUX_LIVEUPDATE_H */
