@@ -15,24 +15,10 @@
 
 struct file;
 struct liveupdate_file_handler;
+struct liveupdate_flb;
+struct liveupdate_subsystem;
+struct luo_flb;
 struct module;
-
-/**
- * enum liveupdate_state - where the system is in a live update
- * @LIVEUPDATE_STATE_UNDEFINED: live update is off, or not ready yet
- * @LIVEUPDATE_STATE_NORMAL:    nothing is in flight
- * @LIVEUPDATE_STATE_PREPARED:  prepared, running normally, can be cancelled
- * @LIVEUPDATE_STATE_FROZEN:    only kexec or a return to the state before follow
- * @LIVEUPDATE_STATE_UPDATED:   booted by live update, with state of the previous
- *                              kernel that is not finished
- */
-enum liveupdate_state {
-	LIVEUPDATE_STATE_UNDEFINED	= 0,
-	LIVEUPDATE_STATE_NORMAL		= 1,
-	LIVEUPDATE_STATE_PREPARED	= 2,
-	LIVEUPDATE_STATE_FROZEN		= 3,
-	LIVEUPDATE_STATE_UPDATED	= 4,
-};
 
 /**
  * struct liveupdate_file_op_args - what a file handler's callback gets
@@ -71,6 +57,8 @@ struct liveupdate_file_op_args {
  *                retrieved, free what the previous kernel saved
  * @get_id:       optional; what tells that two files are the same object, by
  *                default the address of the struct file
+ * @get_bytes:    optional; memory that a preserved file keeps, in bytes, for user
+ *                space to see
  * @owner:        the module, pinned while a file of this type is in a session
  * @retrieve_can_retry: a failed @retrieve has lost nothing and may be called
  *                again, unless it failed with EUCLEAN: what came is damaged.
@@ -91,6 +79,7 @@ struct liveupdate_file_ops {
 	bool (*can_finish)(struct liveupdate_file_op_args *args);
 	void (*finish)(struct liveupdate_file_op_args *args);
 	unsigned long (*get_id)(struct file *file);
+	u64 (*get_bytes)(struct liveupdate_file_op_args *args);
 	struct module *owner;
 	bool retrieve_can_retry;
 };
@@ -105,8 +94,121 @@ struct liveupdate_file_handler {
 	const struct liveupdate_file_ops *ops;
 	const char compatible[LIVEUPDATE_HNDL_COMPAT_LENGTH];
 
-	/* private: in the list of handlers, protected by its lock */
+	/* private: in the list of handlers, and its FLBs; protected by their lock */
 	struct list_head __private list;
+	struct list_head __private flbs;
+};
+
+/**
+ * struct liveupdate_flb_op_args - what an FLB's callback gets
+ * @flb:  the FLB
+ * @data: its word for the next kernel; set by preserve, given to unpreserve and
+ *        retrieve
+ * @obj:  the live object; set by preserve and by retrieve, given to unpreserve
+ *        and finish
+ */
+struct liveupdate_flb_op_args {
+	struct liveupdate_flb *flb;
+	u64 data;
+	void *obj;
+};
+
+/**
+ * struct liveupdate_flb_ops - what an FLB does
+ * @preserve:   save it; called for the first file that needs it
+ * @unpreserve: undo @preserve; called when the last one is given back
+ * @retrieve:   make the object again; called when it is first asked for, or
+ *              before @finish if nobody did. May fail, and is called again then
+ * @finish:     the last file that needed it is finished
+ * @owner:      the module, pinned while the FLB is preserved, or came from the
+ *              previous kernel and is not finished
+ *
+ * All are called in process context and may sleep. Calls for one FLB never
+ * overlap.
+ */
+struct liveupdate_flb_ops {
+	int (*preserve)(struct liveupdate_flb_op_args *args);
+	void (*unpreserve)(struct liveupdate_flb_op_args *args);
+	int (*retrieve)(struct liveupdate_flb_op_args *args);
+	void (*finish)(struct liveupdate_flb_op_args *args);
+	struct module *owner;
+};
+
+/**
+ * struct liveupdate_flb - a file-lifecycle-bound object
+ * @ops:        what it does
+ * @compatible: names it and the layout of what crosses
+ *
+ * State that many files share, the core of an IOMMU for example. It is preserved
+ * with the first file that needs it, and finished with the last.
+ */
+struct liveupdate_flb {
+	const struct liveupdate_flb_ops *ops;
+	const char compatible[LIVEUPDATE_FLB_COMPAT_LENGTH];
+
+	/* private: while it is registered; protected by the handlers' lock */
+	struct luo_flb __private *state;
+};
+
+/**
+ * struct liveupdate_subsystem_args - what a subsystem's callback gets
+ * @subsystem: the subsystem
+ * @data:      its word for the next kernel; set by prepare, may be changed by
+ *             freeze, given to unfreeze and cancel, and in the next kernel to boot
+ *             and finish
+ */
+struct liveupdate_subsystem_args {
+	struct liveupdate_subsystem *subsystem;
+	u64 data;
+};
+
+/**
+ * struct liveupdate_subsystem_ops - how a subsystem takes part in an update
+ * @prepare:  optional; save what can be saved while everything runs
+ * @freeze:   optional; save the rest, a kexec is next. Must not wait for user
+ *            space
+ * @unfreeze: optional; undo @freeze, the kexec did not take place
+ * @cancel:   optional; undo @prepare
+ * @boot:     optional; take up the state that came from the previous kernel.
+ *            Called when the subsystem registers, or when all initcalls are
+ *            through, whichever is later, and only if there is any
+ * @finish:   optional; the update is over, what came can be freed
+ * @owner:    the module, pinned from @prepare to @cancel and from @boot to @finish
+ *
+ * All are called in process context and may sleep, one at a time: prepare and
+ * boot after those of the subsystems that this one depends on, all others before
+ * them.
+ */
+struct liveupdate_subsystem_ops {
+	int (*prepare)(struct liveupdate_subsystem_args *args);
+	int (*freeze)(struct liveupdate_subsystem_args *args);
+	void (*unfreeze)(struct liveupdate_subsystem_args *args);
+	void (*cancel)(struct liveupdate_subsystem_args *args);
+	int (*boot)(struct liveupdate_subsystem_args *args);
+	void (*finish)(struct liveupdate_subsystem_args *args);
+	struct module *owner;
+};
+
+/**
+ * struct liveupdate_subsystem - kernel code with global state that takes part
+ * @ops:     what it does
+ * @name:    names it and the layout of what crosses; the next kernel finds its
+ *           subsystem by it
+ * @after:   names of subsystems that this one depends on, NULL at the end; or NULL
+ *           for none. They must be registered already
+ * @private: the subsystem's own
+ */
+struct liveupdate_subsystem {
+	const struct liveupdate_subsystem_ops *ops;
+	const char name[LIVEUPDATE_SUBSYSTEM_NAME_LENGTH];
+	const char * const *after;
+	void *private;
+
+	/* private: protected by luo_subsystems.lock */
+	struct list_head __private list;
+	u64 __private data;
+	u64 __private incoming;
+	unsigned int __private flags;
 };
 
 #ifdef CONFIG_LIVEUPDATE
@@ -117,6 +219,20 @@ int liveupdate_reboot(void);
 
 int liveupdate_register_file_handler(struct liveupdate_file_handler *handler);
 void liveupdate_unregister_file_handler(struct liveupdate_file_handler *handler);
+
+int liveupdate_register_flb(struct liveupdate_file_handler *handler,
+			    struct liveupdate_flb *flb);
+void liveupdate_unregister_flb(struct liveupdate_file_handler *handler,
+			       struct liveupdate_flb *flb);
+int liveupdate_flb_get_incoming(struct liveupdate_flb *flb, void **objp);
+void liveupdate_flb_put_incoming(struct liveupdate_flb *flb);
+int liveupdate_flb_get_outgoing(struct liveupdate_flb *flb, void **objp);
+void liveupdate_flb_put_outgoing(struct liveupdate_flb *flb);
+
+int liveupdate_register_subsystem(struct liveupdate_subsystem *subsystem);
+void liveupdate_unregister_subsystem(struct liveupdate_subsystem *subsystem);
+int liveupdate_subsystem_get_data(struct liveupdate_subsystem *subsystem,
+				  u64 *data);
 
 #else /* CONFIG_LIVEUPDATE */
 
@@ -144,6 +260,56 @@ liveupdate_register_file_handler(struct liveupdate_file_handler *handler)
 static inline void
 liveupdate_unregister_file_handler(struct liveupdate_file_handler *handler)
 {
+}
+
+static inline int
+liveupdate_register_flb(struct liveupdate_file_handler *handler,
+			struct liveupdate_flb *flb)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void
+liveupdate_unregister_flb(struct liveupdate_file_handler *handler,
+			  struct liveupdate_flb *flb)
+{
+}
+
+static inline int liveupdate_flb_get_incoming(struct liveupdate_flb *flb,
+					      void **objp)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void liveupdate_flb_put_incoming(struct liveupdate_flb *flb)
+{
+}
+
+static inline int liveupdate_flb_get_outgoing(struct liveupdate_flb *flb,
+					      void **objp)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void liveupdate_flb_put_outgoing(struct liveupdate_flb *flb)
+{
+}
+
+static inline int
+liveupdate_register_subsystem(struct liveupdate_subsystem *subsystem)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void
+liveupdate_unregister_subsystem(struct liveupdate_subsystem *subsystem)
+{
+}
+
+static inline int
+liveupdate_subsystem_get_data(struct liveupdate_subsystem *subsystem, u64 *data)
+{
+	return -EOPNOTSUPP;
 }
 
 #endif /* CONFIG_LIVEUPDATE */

@@ -14,10 +14,10 @@
  * versions. So nothing here may change its meaning: a change of layout takes a
  * new compatible string.
  *
- * The root is a flattened device tree in one page, which KHO knows as subtree
- * "liveupdate". Numbers in it are big-endian, as the device tree specification
- * has them; everything outside of it is in the machine's own order, as KHO
- * never crosses machines::
+ * The root is a flattened device tree, which KHO knows as subtree "liveupdate".
+ * Numbers in it are big-endian, as the device tree specification has them;
+ * everything outside of it is in the machine's own order, as KHO never crosses
+ * machines::
  *
  *     / {
  *         compatible = "liveupdate-v1";
@@ -25,9 +25,25 @@
  *                                  one included
  *         release = "7.3.4";       of the kernel that wrote it
  *         checksum = <u32>;        CRC-32C of the tree with this value zero
+ *         counter-khz = <u64>;     rate of the counter of the next two, 0 if
+ *                                  there is none that survives a kexec
+ *         reboot-at = <u64>;       when reboot(2) called
+ *         handover-at = <u64>;     when this was written
  *
- *         subsystems { };
- *         flb { };
+ *         subsystems {
+ *             subsystem@0 {        and so on, one per subsystem, in the order in
+ *                                  which they depend on each other
+ *                 compatible = "...";
+ *                 data = <u64>;
+ *             };
+ *         };
+ *         flb {
+ *             flb@0 {              and so on, one per object
+ *                 compatible = "...";
+ *                 data = <u64>;
+ *                 count = <u64>;   files that need it
+ *             };
+ *         };
  *         sessions {
  *             compatible = "liveupdate-sessions-v1";
  *             count = <u64>;       records in the chain
@@ -43,7 +59,7 @@
 
 /* KHO's name of the subtree */
 #define LUO_FDT_SUBTREE			"liveupdate"
-/* Bytes that KHO keeps for it */
+/* Bytes that KHO keeps for it at least */
 #define LUO_FDT_SIZE			PAGE_SIZE
 
 #define LUO_FDT_COMPATIBLE		"liveupdate-v1"
@@ -51,8 +67,16 @@
 #define LUO_FDT_RELEASE			"release"
 #define LUO_FDT_CHECKSUM		"checksum"
 
+#define LUO_FDT_COUNTER_KHZ		"counter-khz"
+#define LUO_FDT_REBOOT_AT		"reboot-at"
+#define LUO_FDT_HANDOVER_AT		"handover-at"
+
 #define LUO_FDT_SUBSYSTEMS		"subsystems"
+#define LUO_FDT_SUBSYSTEM		"subsystem"
+#define LUO_FDT_FLBS			"flb"
 #define LUO_FDT_FLB			"flb"
+#define LUO_FDT_DATA			"data"
+#define LUO_FDT_COUNT			"count"
 
 #define LUO_FDT_SESSIONS		"sessions"
 #define LUO_FDT_SESSIONS_COMPATIBLE	"liveupdate-sessions-v1"
@@ -87,8 +111,11 @@ static_assert(sizeof(struct luo_session_ser) == 104);
 static_assert(offsetof(struct luo_session_ser, files) == 80);
 static_assert(offsetof(struct luo_session_ser, crc) == 100);
 
-/* Bytes of a file handler's compatible string, NUL included */
-#define LIVEUPDATE_HNDL_COMPAT_LENGTH	48
+/* Bytes of a compatible string of a file handler, or an FLB, NUL included */
+#define LIVEUPDATE_HNDL_COMPAT_LENGTH	LIVEUPDATE_COMPATIBLE_LENGTH
+#define LIVEUPDATE_FLB_COMPAT_LENGTH	LIVEUPDATE_COMPATIBLE_LENGTH
+/* Bytes of a subsystem's name, NUL included */
+#define LIVEUPDATE_SUBSYSTEM_NAME_LENGTH LIVEUPDATE_COMPATIBLE_LENGTH
 
 /**
  * struct luo_file_ser - record of one file
