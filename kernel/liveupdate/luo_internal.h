@@ -7,8 +7,10 @@
  *   luo.transition	read by whatever changes a session, written by a
  *			transition, which thereby has everything for itself
  *   luo_session.lock	the files of one session
+ *   luo_handlers.lock	which file handlers and FLBs there are
+ *   luo_flb.lock	one FLB
  *   luo_sessions.lock	which sessions there are, and who has them
- *   luo_handlers.lock	which file handlers there are
+ *   luo_failure.lock	a spinlock: who failed last
  *
  * User memory is touched under none of them, so no process can hold up a kexec
  * by a page that it does not provide.
@@ -24,18 +26,21 @@
 #include <linux/mutex.h>
 #include <linux/rhashtable-types.h>
 #include <linux/rwsem.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/xarray.h>
 
 struct luo;
 
 /* ---- luo_state.c: which event may come when ---- */
 
-/* The values but UNFREEZE are those that user space has for them */
+/* Events of user space, and one more: a kexec that was called off */
 enum luo_event {
-	LUO_EVENT_PREPARE	= 0,
-	LUO_EVENT_FREEZE	= 1,
-	LUO_EVENT_FINISH	= 2,
-	LUO_EVENT_CANCEL	= 3,
-	LUO_EVENT_UNFREEZE	= 4,
+	LUO_EVENT_PREPARE	= LIVEUPDATE_EVENT_PREPARE,
+	LUO_EVENT_FREEZE	= LIVEUPDATE_EVENT_FREEZE,
+	LUO_EVENT_FINISH	= LIVEUPDATE_EVENT_FINISH,
+	LUO_EVENT_CANCEL	= LIVEUPDATE_EVENT_CANCEL,
+	LUO_EVENT_UNFREEZE,
 };
 
 const char *luo_state_name(enum liveupdate_state state);
@@ -46,26 +51,72 @@ int luo_state_next(enum liveupdate_state state, enum luo_event event,
 /* ---- luo_handover.c: what crosses to the next kernel ---- */
 
 /**
+ * struct luo_item - what one subsystem or FLB hands over
+ * @compatible: its name
+ * @data:       its word
+ * @count:      of an FLB: files that need it
+ */
+struct luo_item {
+	char compatible[LIVEUPDATE_COMPATIBLE_LENGTH];
+	u64 data;
+	u64 count;
+};
+
+/**
+ * struct luo_items - items on their way into a root
+ * @items: of them
+ * @nr:    number of @items
+ * @room:  number of @items that there is memory for
+ */
+struct luo_items {
+	struct luo_item *items;
+	unsigned int nr;
+	unsigned int room;
+};
+
+/**
  * struct luo_root - what the root of a handover tells
  * @number:      live updates since the last cold boot, this one included
  * @release:     of the kernel that wrote it
+ * @counter_khz: rate of the counter that the next two are of, or 0
+ * @reboot_at:   when reboot(2) called
+ * @handover_at: when the root was written
  * @sessions:    physical address of the first block of session records, or 0
  * @nr_sessions: number of session records
+ * @subsystems:  to write; what was read is found by luo_item_find()
+ * @flbs:        likewise
  */
 struct luo_root {
 	u64 number;
 	char release[LUO_RELEASE_LENGTH];
+	u64 counter_khz;
+	u64 reboot_at;
+	u64 handover_at;
 	u64 sessions;
 	u64 nr_sessions;
+	struct luo_items subsystems;
+	struct luo_items flbs;
 };
 
+size_t luo_root_size(const struct luo_root *root);
 int luo_root_encode(void *fdt, size_t size, const struct luo_root *root);
 int luo_root_decode(const void *fdt, size_t size, struct luo_root *root);
+
+bool luo_item_next(const void *fdt, const char *parent, int *cursor,
+		   struct luo_item *item);
+bool luo_item_find(const void *fdt, const char *parent, const char *compatible,
+		   struct luo_item *item);
 
 void luo_session_ser_fill(struct luo_session_ser *ser, const char *name,
 			  u64 files, u64 nr_files, u32 files_crc);
 int luo_session_ser_check(const struct luo_session_ser *ser);
 int luo_file_ser_check(const struct luo_file_ser *ser);
+
+/* ---- luo_kho.c: where the handover meets KHO ---- */
+
+int luo_items_add(struct luo_items *items, const char *compatible, u64 data,
+		  u64 count);
+void luo_items_free(struct luo_items *items);
 
 int luo_handover_setup(struct luo *luo);
 int luo_handover_receive(struct luo *luo);
@@ -77,12 +128,14 @@ void luo_handover_clear(struct luo *luo);
 
 /**
  * struct luo_handlers - the registered file handlers
- * @lock: protects @list
+ * @lock: protects all below, and which FLBs each handler has
  * @list: of struct liveupdate_file_handler, in the order of registration
+ * @flbs: of struct luo_flb, in the order of registration
  */
 struct luo_handlers {
 	struct rw_semaphore lock;
 	struct list_head list;
+	struct list_head flbs;
 };
 
 void luo_handlers_init(struct luo_handlers *handlers);
@@ -96,33 +149,90 @@ struct liveupdate_file_handler *
 luo_handler_get_compatible(struct luo_handlers *handlers,
 			   const char *compatible);
 void luo_handler_put(struct liveupdate_file_handler *handler);
+bool luo_handler_is_registered(struct luo_handlers *handlers,
+			       const struct liveupdate_file_handler *handler);
+void luo_handler_request(const char *compatible);
 
-/* ---- luo_session.c: named containers of files ---- */
+/* ---- luo_flb.c: objects that files share ---- */
 
-enum luo_direction {
-	LUO_OUTGOING,
-	LUO_INCOMING,
-	LUO_NR_DIRECTIONS,
+/**
+ * struct luo_flb_side - an FLB towards one direction
+ * @data:  its word
+ * @obj:   the live object
+ * @files: files that need it
+ * @users: references of kernel code that asked for the object
+ */
+struct luo_flb_side {
+	u64 data;
+	void *obj;
+	u64 files;
+	u64 users;
 };
 
 /**
- * enum luo_session_state - who has a session
- * @LUO_SESSION_OPEN:        outgoing, has a descriptor
- * @LUO_SESSION_CLOSED:      outgoing, lost its descriptor when it was frozen; it
- *                           goes if the kexec does not take place
- * @LUO_SESSION_UNCLAIMED:   incoming, nobody has it
- * @LUO_SESSION_CLAIMED:     incoming, has a descriptor
- * @LUO_SESSION_FINISHED:    was incoming, has nothing but its descriptor left
- * @LUO_SESSION_QUARANTINED: incoming, damaged: stays as it is
+ * struct luo_flb - state of a registered FLB
+ * @luo:       fixed
+ * @flb:       fixed
+ * @list:      in luo_handlers.flbs
+ * @links:     handlers that it is registered for; protected by luo_handlers.lock
+ * @lock:      protects all below; the callbacks are called with it held
+ * @out:       preserved while somebody needs it
+ * @in:        what came from the previous kernel
+ * @received:  that was looked up
+ * @in_left:   something came, and is not finished
+ * @retrieved: @in has its object
  */
-enum luo_session_state {
-	LUO_SESSION_OPEN,
-	LUO_SESSION_CLOSED,
-	LUO_SESSION_UNCLAIMED,
-	LUO_SESSION_CLAIMED,
-	LUO_SESSION_FINISHED,
-	LUO_SESSION_QUARANTINED,
+struct luo_flb {
+	struct luo *luo;
+	struct liveupdate_flb *flb;
+	struct list_head list;
+	unsigned int links;
+	/* see above for what it protects */
+	struct mutex lock;
+	struct luo_flb_side out;
+	struct luo_flb_side in;
+	bool received;
+	bool in_left;
+	bool retrieved;
 };
+
+int luo_flbs_preserve(struct luo *luo, struct liveupdate_file_handler *handler);
+void luo_flbs_unpreserve(struct luo *luo, struct liveupdate_file_handler *handler);
+void luo_flbs_finish(struct luo *luo, struct liveupdate_file_handler *handler);
+void luo_flbs_finish_all(struct luo *luo);
+int luo_flbs_encode(struct luo *luo, struct luo_items *items);
+
+int luo_flb_add(struct luo *luo, struct liveupdate_file_handler *handler,
+		struct liveupdate_flb *flb);
+void luo_flb_del(struct luo *luo, struct liveupdate_file_handler *handler,
+		 struct liveupdate_flb *flb);
+void luo_flb_del_all(struct liveupdate_file_handler *handler);
+int luo_flb_get_incoming(struct liveupdate_flb *flb, void **objp);
+void luo_flb_put_incoming(struct liveupdate_flb *flb);
+int luo_flb_get_outgoing(struct liveupdate_flb *flb, void **objp);
+void luo_flb_put_outgoing(struct liveupdate_flb *flb);
+
+/* ---- luo_subsystem.c: subsystems that take part ---- */
+
+int luo_subsystem_add(struct luo *luo, struct liveupdate_subsystem *subsystem);
+void luo_subsystem_del(struct luo *luo, struct liveupdate_subsystem *subsystem);
+struct liveupdate_subsystem *luo_subsystem_find(struct luo *luo,
+						const char *name);
+int luo_subsystem_get_data(struct luo *luo,
+			   const struct liveupdate_subsystem *subsystem,
+			   u64 *data);
+
+int luo_subsystems_prepare(struct luo *luo);
+void luo_subsystems_cancel(struct luo *luo);
+int luo_subsystems_freeze(struct luo *luo);
+void luo_subsystems_unfreeze(struct luo *luo);
+void luo_subsystems_boot(struct luo *luo);
+void luo_subsystems_finish(struct luo *luo);
+int luo_subsystems_encode(struct luo *luo, struct luo_items *items);
+
+/* ---- luo_session.c: named containers of files ---- */
+
+#define LUO_NR_DIRECTIONS	2
 
 /**
  * struct luo_session - a session
@@ -133,8 +243,11 @@ enum luo_session_state {
  * @state:     protected by luo_sessions.lock
  * @by_name:   in luo_sessions.names, until the session is finished or closed
  * @list:      in luo_sessions.list, likewise
+ * @frozen:    its files are; protected by luo.transition and the freezing worker
  * @lock:      protects all below, and the files
  * @files:     of struct luo_file, in the order of preservation
+ * @order:     the same, by their seq
+ * @last_seq:  seq of the file that came last
  * @nr_files:  length of @files
  * @blocks:    room for the records of as many files, to go to the next kernel
  * @received:  incoming: records of files, of which no struct luo_file is made yet
@@ -145,16 +258,19 @@ enum luo_session_state {
  */
 struct luo_session {
 	struct luo *luo;
-	enum luo_direction direction;
+	enum liveupdate_direction direction;
 	char name[LIVEUPDATE_SESSION_NAME_LENGTH];
 	u64 seq;
-	enum luo_session_state state;
+	enum liveupdate_session_state state;
 	struct rhlist_head by_name;
 	struct list_head list;
+	bool frozen;
 
 	/* see above for what it protects */
 	struct mutex lock;
 	struct list_head files;
+	struct xarray order;
+	u64 last_seq;
 	u64 nr_files;
 	struct kho_block_set blocks;
 	struct luo_chain received;
@@ -168,6 +284,7 @@ struct luo_session {
  *          there can be two of a name, when one was carried over from an update
  *          before
  * @list:   all of them, in the order in which they came
+ * @order:  all of them, by their seq
  * @count:  length of @list
  * @seq:    given to the last one
  * @blocks: outgoing: room for as many records as there are sessions
@@ -177,6 +294,7 @@ struct luo_sessions {
 	struct mutex lock;
 	struct rhltable names;
 	struct list_head list;
+	struct xarray order;
 	u64 count;
 	u64 seq;
 	struct kho_block_set blocks;
@@ -185,6 +303,11 @@ struct luo_sessions {
 int luo_sessions_init(struct luo_sessions *sessions);
 void luo_sessions_destroy(struct luo_sessions *sessions);
 bool luo_sessions_unfinished(struct luo *luo);
+bool luo_sessions_claimed(struct luo *luo);
+void luo_sessions_count(struct luo *luo, enum liveupdate_direction direction,
+			u64 *sessions, u64 *files);
+int luo_session_next(struct luo *luo,
+		     struct liveupdate_ioctl_next_session *next);
 
 struct luo_session *luo_session_create(struct luo *luo, const char *name);
 struct luo_session *luo_session_claim(struct luo *luo, const char *name);
@@ -193,6 +316,7 @@ void luo_session_release(struct luo_session *session);
 int luo_session_receive(struct luo *luo, const struct luo_session_ser *ser);
 int luo_session_decode(struct luo_session *session);
 
+void luo_sessions_discard(struct luo *luo);
 int luo_sessions_carry(struct luo *luo);
 void luo_sessions_uncarry(struct luo *luo);
 int luo_sessions_freeze(struct luo *luo);
@@ -219,6 +343,7 @@ struct luo_word {
  * struct luo_file - a file of a session
  * @session:    fixed
  * @token:      fixed, unique in the session
+ * @seq:        fixed, in the order of preservation
  * @by_token:   in luo_files.tokens
  * @rcu:        to free it when nobody can be looking at it there
  * @compatible: fixed, of the handler
@@ -238,6 +363,7 @@ struct luo_word {
 struct luo_file {
 	struct luo_session *session;
 	u64 token;
+	u64 seq;
 	struct rhash_head by_token;
 	struct rcu_head rcu;
 	char compatible[LIVEUPDATE_HNDL_COMPAT_LENGTH];
@@ -271,8 +397,12 @@ int luo_files_init(struct luo_files *files);
 void luo_files_destroy(struct luo_files *files);
 
 int luo_file_preserve(struct luo_session *session, struct file *file, u64 token);
+int luo_file_unpreserve(struct luo_session *session, u64 token);
 int luo_file_retrieve(struct luo_session *session, u64 token,
-		      struct file **filep);
+		      struct file **filep, char *wanted);
+int luo_file_next(struct luo_session *session,
+		  struct liveupdate_session_next_file *next);
+u64 luo_files_bytes(struct luo_session *session);
 int luo_file_receive(struct luo_session *session,
 		     const struct luo_file_ser *ser);
 void luo_files_forget(struct luo_session *session);
@@ -287,8 +417,92 @@ u64 luo_files_encode(struct luo_session *session, u32 *crc);
 
 /* ---- luo_transition.c: from state to state ---- */
 
+void luo_transition_boot(struct luo *luo);
 void luo_transition_settle(struct luo *luo);
+int luo_transition_event(struct luo *luo, enum luo_event event);
 int luo_transition_reboot(struct luo *luo);
+
+/* ---- luo_call.c: calling participants ---- */
+
+enum luo_call_kind {
+	LUO_CALL_STEP,
+	LUO_CALL_SUBSYSTEM,
+	LUO_CALL_FLB,
+	LUO_CALL_FILE,
+};
+
+/**
+ * struct luo_call - a call of a participant that is under way
+ * @luo:   the orchestrator
+ * @phase: what for
+ * @kind:  of participant
+ * @name:  of it; for a file that of its session
+ * @token: of a file
+ * @start: when it was called, in ns
+ */
+struct luo_call {
+	struct luo *luo;
+	enum liveupdate_phase phase;
+	enum luo_call_kind kind;
+	const char *name;
+	u64 token;
+	u64 start;
+};
+
+/**
+ * struct luo_failure - who failed last
+ * @lock:  protects all below
+ * @closed: no failure is taken in: there is no transition under way, or one has
+ *         failed already
+ * @err:   a negative errno, or 0 if nobody ever failed
+ * @phase: in which
+ * @who:   the participant
+ */
+struct luo_failure {
+	/* see above for what it protects */
+	spinlock_t lock;
+	bool closed;
+	int err;
+	enum liveupdate_phase phase;
+	char who[LIVEUPDATE_PARTICIPANT_LENGTH];
+};
+
+const char *luo_phase_name(enum liveupdate_phase phase);
+void luo_call_start(struct luo_call *call, struct luo *luo,
+		    enum liveupdate_phase phase, enum luo_call_kind kind,
+		    const char *name, u64 token);
+int luo_call_end(const struct luo_call *call, int err);
+
+/* ---- luo_clock.c: how long the machine was away ---- */
+
+/**
+ * struct luo_blackout - the times of the update that started this kernel
+ * @kernel_at:   when this kernel began, in ticks of the counter, or 0
+ * @init_at:     when user space began
+ * @freeze_us:   from reboot(2) until the handover was written, in microseconds
+ * @kernel_us:   from reboot(2) until this kernel began
+ * @init_us:     from there until user space began
+ * @retrieve_us: from there until user space last got something back
+ */
+struct luo_blackout {
+	u64 kernel_at;
+	u64 init_at;
+	u64 freeze_us;
+	u64 kernel_us;
+	u64 init_us;
+	u64 retrieve_us;
+};
+
+void luo_clock_stamp(struct luo_root *root);
+void luo_clock_start(struct luo *luo);
+void luo_clock_init(struct luo *luo);
+void luo_clock_retrieved(struct luo *luo);
+
+/* ---- luo_sysfs.c, luo_debugfs.c: what an operator can see ---- */
+
+int luo_sysfs_register(struct luo *luo);
+void luo_sysfs_changed(struct luo *luo);
+void luo_debugfs_register(struct luo *luo);
 
 /* ---- luo_ucmd.c: the ioctl dispatcher ---- */
 
@@ -299,12 +513,14 @@ int luo_transition_reboot(struct luo *luo);
  * @arg:     the argument, in kernel memory and complete: what user space did not
  *           give is zero
  * @file:    set by a command that makes a descriptor: the file it is of
+ * @wanted:  set by a command that lacks a file handler: the compatible string
  */
 struct luo_ucmd {
 	struct luo *luo;
 	struct luo_session *session;
 	void *arg;
 	struct file *file;
+	char wanted[LIVEUPDATE_COMPATIBLE_LENGTH];
 };
 
 enum luo_ucmd_flags {
@@ -315,6 +531,8 @@ enum luo_ucmd_flags {
 	/* it is for outgoing, or for incoming sessions only */
 	LUO_UCMD_OUTGOING	= 1 << 2,
 	LUO_UCMD_INCOMING	= 1 << 3,
+	/* it changes nothing, or takes luo.transition by itself */
+	LUO_UCMD_UNLOCKED	= 1 << 4,
 };
 
 /**
@@ -343,7 +561,7 @@ struct luo_ucmd_op {
 	}
 
 /* No argument is larger; checked where the tables are */
-#define LUO_UCMD_MAX_SIZE	80
+#define LUO_UCMD_MAX_SIZE	200
 
 long luo_ucmd_run(struct luo *luo, struct luo_session *session,
 		  const struct luo_ucmd_op *ops, size_t nr_ops,
@@ -355,10 +573,12 @@ long luo_ucmd_run(struct luo *luo, struct luo_session *session,
  * struct luo_chardev - the device
  * @misc:  registered when LUO is ready
  * @flags: bit %LUO_CHARDEV_OPEN is set while someone has it open
+ * @seen:  the luo.changes that who has it open knows of
  */
 struct luo_chardev {
 	struct miscdevice misc;
 	unsigned long flags;
+	u64 seen;
 };
 
 #define LUO_CHARDEV_OPEN	0
@@ -369,30 +589,60 @@ int luo_chardev_register(struct luo *luo);
 
 /**
  * struct luo - all state of the orchestrator
- * @transition: see the top of this file
- * @state:      protected by @transition
- * @number:     fixed after boot: live updates since the last cold boot
- * @fdt:        fixed after boot: root of the outgoing handover, in memory that
- *              crosses
- * @root:       what the previous kernel handed over, empty when it did not
- * @quarantined: items of it that were found damaged; protected by
- *              sessions[LUO_INCOMING].lock
- * @sessions:   by direction
- * @files:      indices over their files
- * @handlers:   of files
- * @chardev:    /dev/liveupdate
+ * @transition:  see the top of this file
+ * @state:       protected by @transition
+ * @updated:     the previous kernel left something, and FINISH has not come;
+ *               protected by @transition
+ * @finished:    FINISH has come; protected by @transition
+ * @ready:       boot is through; protected by @transition
+ * @changes:     counts changes of @state; protected by @transition
+ * @wait:        woken at each
+ * @subsystems:  of struct liveupdate_subsystem, in an order in which what others
+ *               depend on comes first; protected by @transition
+ * @number:      fixed after boot: live updates since the last cold boot
+ * @fdt:         root of the outgoing handover, in memory that crosses; protected
+ *               by @transition
+ * @fdt_size:    bytes of it, likewise
+ * @received:    fixed after boot: root of the incoming handover, or NULL
+ * @root:        fixed after boot: what it tells
+ * @reboot_at:   when the reboot(2) under way called, on the counter; protected by
+ *               @transition
+ * @blackout:    times of the update that started this kernel
+ * @phase_ns:    how long each phase took when it last ran; protected by
+ *               @transition
+ * @failure:     who failed last
+ * @quarantined: items of the handover that were found damaged; protected by
+ *               sessions[LIVEUPDATE_INCOMING].lock
+ * @sessions:    by direction
+ * @files:       indices over their files
+ * @handlers:    of files, and FLBs
+ * @chardev:     /dev/liveupdate
+ * @kobj:        /sys/kernel/liveupdate, fixed after boot
  */
 struct luo {
 	struct rw_semaphore transition;
 	enum liveupdate_state state;
+	bool updated;
+	bool finished;
+	bool ready;
+	u64 changes;
+	wait_queue_head_t wait;
+	struct list_head subsystems;
 	u64 number;
 	void *fdt;
+	size_t fdt_size;
+	const void *received;
 	struct luo_root root;
+	u64 reboot_at;
+	struct luo_blackout blackout;
+	u64 phase_ns[LIVEUPDATE_PHASE_FINISH + 1];
+	struct luo_failure failure;
 	u64 quarantined;
 	struct luo_sessions sessions[LUO_NR_DIRECTIONS];
 	struct luo_files files;
 	struct luo_handlers handlers;
 	struct luo_chardev chardev;
+	struct kobject *kobj;
 };
 
 int luo_init(struct luo *luo);
