@@ -10,14 +10,43 @@
 #include <linux/crc32.h>
 #include <linux/errno.h>
 #include <linux/libfdt.h>
+#include <linux/sprintf.h>
 #include <linux/string.h>
 #include <linux/unaligned.h>
 
 #include "luo_internal.h"
 
-static int encode_empty_node(void *fdt, const char *name)
+static int encode_item(void *fdt, const char *kind, unsigned int index,
+		       const struct luo_item *item)
 {
-	return fdt_begin_node(fdt, name) ?: fdt_end_node(fdt);
+	char name[sizeof("subsystem@4294967295")];
+
+	snprintf(name, sizeof(name), "%s@%x", kind, index);
+	return fdt_begin_node(fdt, name) ?:
+	       fdt_property_string(fdt, "compatible", item->compatible) ?:
+	       fdt_property_u64(fdt, LUO_FDT_DATA, item->data) ?:
+	       fdt_property_u64(fdt, LUO_FDT_COUNT, item->count) ?:
+	       fdt_end_node(fdt);
+}
+
+static int encode_items(void *fdt, const char *parent, const char *kind,
+			const struct luo_items *items)
+{
+	unsigned int i;
+	int err;
+
+	err = fdt_begin_node(fdt, parent);
+	for (i = 0; !err && i < items->nr; i++)
+		err = encode_item(fdt, kind, i, &items->items[i]);
+
+	return err ?: fdt_end_node(fdt);
+}
+
+static int encode_stamps(void *fdt, const struct luo_root *root)
+{
+	return fdt_property_u64(fdt, LUO_FDT_COUNTER_KHZ, root->counter_khz) ?:
+	       fdt_property_u64(fdt, LUO_FDT_REBOOT_AT, root->reboot_at) ?:
+	       fdt_property_u64(fdt, LUO_FDT_HANDOVER_AT, root->handover_at);
 }
 
 static int encode_sessions(void *fdt, const struct luo_root *root)
@@ -40,8 +69,10 @@ static int encode_tree(void *fdt, size_t size, const struct luo_root *root)
 	       fdt_property_u64(fdt, LUO_FDT_NUMBER, root->number) ?:
 	       fdt_property_string(fdt, LUO_FDT_RELEASE, root->release) ?:
 	       fdt_property_u32(fdt, LUO_FDT_CHECKSUM, 0) ?:
-	       encode_empty_node(fdt, LUO_FDT_SUBSYSTEMS) ?:
-	       encode_empty_node(fdt, LUO_FDT_FLB) ?:
+	       encode_stamps(fdt, root) ?:
+	       encode_items(fdt, LUO_FDT_SUBSYSTEMS, LUO_FDT_SUBSYSTEM,
+			    &root->subsystems) ?:
+	       encode_items(fdt, LUO_FDT_FLBS, LUO_FDT_FLB, &root->flbs) ?:
 	       encode_sessions(fdt, root) ?:
 	       fdt_end_node(fdt) ?:
 	       fdt_finish(fdt);
@@ -58,6 +89,18 @@ static u32 tree_crc(const void *fdt, const void *sum)
 	crc = crc32c(0, fdt, before);
 	crc = crc32c(crc, &zero, sizeof(zero));
 	return crc32c(crc, fdt + after, fdt_totalsize(fdt) - after);
+}
+
+/**
+ * luo_root_size - bytes that the root of a handover takes at most
+ * @root: the root
+ *
+ * Return: the size.
+ */
+size_t luo_root_size(const struct luo_root *root)
+{
+	/* Tests see to it that this is enough */
+	return 1024 + 192 * (root->subsystems.nr + root->flbs.nr);
 }
 
 /**
@@ -130,6 +173,13 @@ static int decode_sessions(const void *fdt, struct luo_root *root)
 	       decode_u64(fdt, node, LUO_FDT_SESSIONS_FIRST, &root->sessions);
 }
 
+static int decode_stamps(const void *fdt, struct luo_root *root)
+{
+	return decode_u64(fdt, 0, LUO_FDT_COUNTER_KHZ, &root->counter_khz) ?:
+	       decode_u64(fdt, 0, LUO_FDT_REBOOT_AT, &root->reboot_at) ?:
+	       decode_u64(fdt, 0, LUO_FDT_HANDOVER_AT, &root->handover_at);
+}
+
 static int check_tree(const void *fdt, size_t size)
 {
 	const __be32 *sum;
@@ -166,11 +216,80 @@ int luo_root_decode(const void *fdt, size_t size, struct luo_root *root)
 	err = check_tree(fdt, size) ?:
 	      decode_u64(fdt, 0, LUO_FDT_NUMBER, &root->number) ?:
 	      decode_release(fdt, root) ?:
+	      decode_stamps(fdt, root) ?:
 	      decode_sessions(fdt, root);
 	if (err)
 		memset(root, 0, sizeof(*root));
 
 	return err;
+}
+
+static int decode_item(const void *fdt, int node, struct luo_item *item)
+{
+	const char *compatible;
+	int len;
+
+	compatible = fdt_getprop(fdt, node, "compatible", &len);
+	if (!compatible || len < 2 || len > sizeof(item->compatible) ||
+	    strnlen(compatible, len) != len - 1)
+		return -EUCLEAN;
+
+	memcpy(item->compatible, compatible, len);
+	return decode_u64(fdt, node, LUO_FDT_DATA, &item->data) ?:
+	       decode_u64(fdt, node, LUO_FDT_COUNT, &item->count);
+}
+
+/**
+ * luo_item_next - go from item to item of a root
+ * @fdt:    a tree that luo_root_decode() took
+ * @parent: %LUO_FDT_SUBSYSTEMS or %LUO_FDT_FLBS
+ * @cursor: 0 to begin with
+ * @item:   to fill
+ *
+ * Items that are malformed are passed over.
+ *
+ * Return: true if there was one.
+ */
+bool luo_item_next(const void *fdt, const char *parent, int *cursor,
+		   struct luo_item *item)
+{
+	int node = fdt_subnode_offset(fdt, 0, parent);
+
+	if (node < 0)
+		return false;
+
+	node = *cursor ? fdt_next_subnode(fdt, *cursor) :
+			 fdt_first_subnode(fdt, node);
+	for (; node > 0; node = fdt_next_subnode(fdt, node)) {
+		*cursor = node;
+		memset(item, 0, sizeof(*item));
+		if (!decode_item(fdt, node, item))
+			return true;
+	}
+
+	return false;
+}
+
+/**
+ * luo_item_find - find an item of a root
+ * @fdt:        a tree that luo_root_decode() took, or NULL
+ * @parent:     %LUO_FDT_SUBSYSTEMS or %LUO_FDT_FLBS
+ * @compatible: of the item
+ * @item:       to fill
+ *
+ * Return: true if there is one.
+ */
+bool luo_item_find(const void *fdt, const char *parent, const char *compatible,
+		   struct luo_item *item)
+{
+	int cursor = 0;
+
+	while (fdt && luo_item_next(fdt, parent, &cursor, item)) {
+		if (!strcmp(item->compatible, compatible))
+			return true;
+	}
+
+	return false;
 }
 
 static u32 session_ser_crc(const struct luo_session_ser *ser)

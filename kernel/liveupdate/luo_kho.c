@@ -11,16 +11,90 @@
 
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
+#include <linux/minmax.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/utsname.h>
 
 #include "luo_internal.h"
+
+/**
+ * luo_items_add - add an item
+ * @items:      to add to
+ * @compatible: of the item
+ * @data:       likewise
+ * @count:      likewise
+ *
+ * Context: May sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int luo_items_add(struct luo_items *items, const char *compatible, u64 data,
+		  u64 count)
+{
+	unsigned int room = max(2 * items->room, 8);
+	struct luo_item *more;
+
+	if (items->nr == items->room) {
+		more = krealloc_array(items->items, room, sizeof(*more),
+				      GFP_KERNEL);
+		if (!more)
+			return -ENOMEM;
+		items->items = more;
+		items->room = room;
+	}
+
+	more = &items->items[items->nr++];
+	strscpy_pad(more->compatible, compatible);
+	more->data = data;
+	more->count = count;
+
+	return 0;
+}
+
+/**
+ * luo_items_free - free all items
+ * @items: the items
+ */
+void luo_items_free(struct luo_items *items)
+{
+	kfree(items->items);
+	*items = (struct luo_items){};
+}
 
 static void root_start(const struct luo *luo, struct luo_root *root)
 {
 	memset(root, 0, sizeof(*root));
 	root->number = luo->number + 1;
 	strscpy(root->release, init_utsname()->release);
+}
+
+/* Have a tree of @size bytes instead of the one that there is, if any */
+static int set_tree(struct luo *luo, size_t size)
+{
+	void *fdt = kho_alloc_preserve(size), *old = luo->fdt;
+	size_t old_size = luo->fdt_size;
+	int err;
+
+	if (IS_ERR(fdt))
+		return PTR_ERR(fdt);
+
+	if (old)
+		kho_remove_subtree(old);
+	luo->fdt = fdt;
+	luo->fdt_size = size;
+	luo_handover_clear(luo);
+	err = kho_add_subtree(LUO_FDT_SUBTREE, fdt, size);
+	if (!err) {
+		kho_unpreserve_free(old);
+		return 0;
+	}
+
+	luo->fdt = old;
+	luo->fdt_size = old_size;
+	kho_unpreserve_free(fdt);
+	if (old && kho_add_subtree(LUO_FDT_SUBTREE, old, old_size))
+		pr_err("KHO has lost the handover, there can be no live update\n");
+	return err;
 }
 
 /**
@@ -32,21 +106,7 @@ static void root_start(const struct luo *luo, struct luo_root *root)
  */
 int luo_handover_setup(struct luo *luo)
 {
-	void *fdt = kho_alloc_preserve(LUO_FDT_SIZE);
-	int err;
-
-	if (IS_ERR(fdt))
-		return PTR_ERR(fdt);
-
-	luo->fdt = fdt;
-	luo_handover_clear(luo);
-	err = kho_add_subtree(LUO_FDT_SUBTREE, fdt, LUO_FDT_SIZE);
-	if (err) {
-		luo->fdt = NULL;
-		kho_unpreserve_free(fdt);
-	}
-
-	return err;
+	return set_tree(luo, LUO_FDT_SIZE);
 }
 
 /**
@@ -62,16 +122,22 @@ int luo_handover_setup(struct luo *luo)
 int luo_handover_receive(struct luo *luo)
 {
 	phys_addr_t phys;
+	int order, err;
 	size_t size;
-	int err;
 
 	err = kho_retrieve_subtree(LUO_FDT_SUBTREE, &phys, &size);
 	if (err)
 		return err == -ENOENT ? err : -EUCLEAN;
-	if (size > LUO_FDT_SIZE || kho_preserved_order(phys) < 0)
+
+	order = kho_preserved_order(phys);
+	if (order < 0 || order > MAX_PAGE_ORDER || size > PAGE_SIZE << order)
 		return -EUCLEAN;
 
-	return luo_root_decode(phys_to_virt(phys), size, &luo->root);
+	err = luo_root_decode(phys_to_virt(phys), size, &luo->root);
+	if (!err)
+		luo->received = phys_to_virt(phys);
+
+	return err;
 }
 
 /**
@@ -125,11 +191,20 @@ int luo_handover_write(struct luo *luo)
 	int err;
 
 	root_start(luo, &root);
-	err = luo_sessions_encode(luo, &root);
-	if (!err)
-		err = luo_root_encode(luo->fdt, LUO_FDT_SIZE, &root);
+	root.reboot_at = luo->reboot_at;
+	err = luo_sessions_encode(luo, &root) ?:
+	      luo_subsystems_encode(luo, &root.subsystems) ?:
+	      luo_flbs_encode(luo, &root.flbs);
+	if (!err && luo_root_size(&root) > luo->fdt_size)
+		err = set_tree(luo, luo_root_size(&root));
+	if (!err) {
+		luo_clock_stamp(&root);
+		err = luo_root_encode(luo->fdt, luo->fdt_size, &root);
+	}
 	if (err)
 		luo_handover_clear(luo);
+	luo_items_free(&root.subsystems);
+	luo_items_free(&root.flbs);
 
 	return err;
 }
@@ -144,5 +219,5 @@ void luo_handover_clear(struct luo *luo)
 
 	root_start(luo, &root);
 	/* A root takes far less than a page: tests see to it */
-	luo_root_encode(luo->fdt, LUO_FDT_SIZE, &root);
+	luo_root_encode(luo->fdt, luo->fdt_size, &root);
 }
