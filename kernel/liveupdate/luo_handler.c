@@ -6,6 +6,7 @@
 #include <linux/cleanup.h>
 #include <linux/errno.h>
 #include <linux/list_private.h>
+#include <linux/kmod.h>
 #include <linux/lockdep.h>
 #include <linux/module.h>
 #include <linux/string.h>
@@ -20,6 +21,7 @@ void luo_handlers_init(struct luo_handlers *handlers)
 {
 	init_rwsem(&handlers->lock);
 	INIT_LIST_HEAD(&handlers->list);
+	INIT_LIST_HEAD(&handlers->flbs);
 }
 
 static bool is_complete(const struct liveupdate_file_handler *handler)
@@ -65,6 +67,7 @@ int luo_handler_add(struct luo_handlers *handlers,
 	guard(rwsem_write)(&handlers->lock);
 	if (find_compatible(handlers, handler->compatible))
 		return -EEXIST;
+	INIT_LIST_HEAD(&ACCESS_PRIVATE(handler, flbs));
 	list_add_tail(&ACCESS_PRIVATE(handler, list), &handlers->list);
 
 	return 0;
@@ -82,7 +85,41 @@ void luo_handler_del(struct luo_handlers *handlers,
 		     struct liveupdate_file_handler *handler)
 {
 	guard(rwsem_write)(&handlers->lock);
+	luo_flb_del_all(handler);
 	list_del(&ACCESS_PRIVATE(handler, list));
+}
+
+/**
+ * luo_handler_is_registered - whether a file handler is in the registry
+ * @handlers: the registry
+ * @handler:  the handler
+ *
+ * Context: May sleep, luo_handlers.lock held.
+ * Return: true if it is.
+ */
+bool luo_handler_is_registered(struct luo_handlers *handlers,
+			       const struct liveupdate_file_handler *handler)
+{
+	const struct liveupdate_file_handler *other;
+
+	lockdep_assert_held(&handlers->lock);
+	list_private_for_each_entry(other, &handlers->list, list) {
+		if (other == handler)
+			return true;
+	}
+
+	return false;
+}
+
+/**
+ * luo_handler_request - ask for the module that has a file handler
+ * @compatible: the handler's compatible string; it comes from the previous kernel
+ *
+ * Context: Process context, no lock held, as it waits for user space.
+ */
+void luo_handler_request(const char *compatible)
+{
+	request_module("liveupdate:%s", compatible);
 }
 
 /**

@@ -1,0 +1,552 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live Update Orchestrator: file-lifecycle-bound objects
+ *
+ * An FLB goes out with the first file that needs it, and comes to its end with
+ * the last. Which files need it is told by their handler. While it is outgoing or
+ * incoming it can be asked for by other kernel code; whoever has it keeps it.
+ */
+
+#define pr_fmt(fmt) "liveupdate: " fmt
+
+#include <linux/errno.h>
+#include <linux/list.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "luo_internal.h"
+
+/**
+ * struct luo_flb_link - that files of a handler need an FLB
+ * @list: in the handler's list, in the order of registration
+ * @flb:  the FLB
+ */
+struct luo_flb_link {
+	struct list_head list;
+	struct luo_flb *flb;
+};
+
+static struct luo_flb *state_of(const struct liveupdate_flb *flb)
+{
+	return ACCESS_PRIVATE(flb, state);
+}
+
+static struct list_head *links_of(struct liveupdate_file_handler *handler)
+{
+	return &ACCESS_PRIVATE(handler, flbs);
+}
+
+/* ---- Outgoing ---- */
+
+static int out_preserve(struct luo_flb *state)
+{
+	struct liveupdate_flb *flb = state->flb;
+	struct liveupdate_flb_op_args args = { .flb = flb };
+	struct luo_call call;
+	int err;
+
+	if (!try_module_get(flb->ops->owner))
+		return -ENODEV;
+
+	luo_call_start(&call, state->luo, LIVEUPDATE_PHASE_PREPARE,
+		       LUO_CALL_FLB, flb->compatible, 0);
+	err = luo_call_end(&call, flb->ops->preserve(&args));
+	if (err) {
+		module_put(flb->ops->owner);
+		return err;
+	}
+
+	state->out.data = args.data;
+	state->out.obj = args.obj;
+	return 0;
+}
+
+static void out_unpreserve(struct luo_flb *state)
+{
+	struct liveupdate_flb *flb = state->flb;
+	struct liveupdate_flb_op_args args = {
+		.flb = flb,
+		.data = state->out.data,
+		.obj = state->out.obj,
+	};
+	struct luo_call call;
+
+	luo_call_start(&call, state->luo, LIVEUPDATE_PHASE_CANCEL,
+		       LUO_CALL_FLB, flb->compatible, 0);
+	flb->ops->unpreserve(&args);
+	luo_call_end(&call, 0);
+	state->out = (struct luo_flb_side){};
+	module_put(flb->ops->owner);
+}
+
+static bool in_use(const struct luo_flb_side *side)
+{
+	return side->files || side->users;
+}
+
+static int out_add_file(struct luo_flb *state)
+{
+	int err;
+
+	guard(mutex)(&state->lock);
+	if (!in_use(&state->out)) {
+		err = out_preserve(state);
+		if (err)
+			return err;
+	}
+	state->out.files++;
+
+	return 0;
+}
+
+static void out_del_file(struct luo_flb *state)
+{
+	guard(mutex)(&state->lock);
+	state->out.files--;
+	if (!in_use(&state->out))
+		out_unpreserve(state);
+}
+
+/**
+ * luo_flbs_preserve - a file is about to be preserved: its FLBs come first
+ * @luo:     the orchestrator
+ * @handler: of the file
+ *
+ * Context: Process context.
+ * Return: 0, -ENODEV when an FLB's module is going away, or what an FLB fails
+ * with; nothing is preserved then.
+ */
+int luo_flbs_preserve(struct luo *luo, struct liveupdate_file_handler *handler)
+{
+	struct luo_flb_link *link;
+	int err;
+
+	guard(rwsem_read)(&luo->handlers.lock);
+	list_for_each_entry(link, links_of(handler), list) {
+		err = out_add_file(link->flb);
+		if (err)
+			goto undo;
+	}
+
+	return 0;
+
+undo:
+	list_for_each_entry_continue_reverse(link, links_of(handler), list)
+		out_del_file(link->flb);
+	return err;
+}
+
+/**
+ * luo_flbs_unpreserve - a file was given back: its FLBs follow
+ * @luo:     the orchestrator
+ * @handler: of the file
+ *
+ * Context: Process context.
+ */
+void luo_flbs_unpreserve(struct luo *luo, struct liveupdate_file_handler *handler)
+{
+	struct luo_flb_link *link;
+
+	guard(rwsem_read)(&luo->handlers.lock);
+	list_for_each_entry_reverse(link, links_of(handler), list)
+		out_del_file(link->flb);
+}
+
+/* ---- Incoming ---- */
+
+/* Look up what the previous kernel left, when it is wanted first */
+static void in_receive(struct luo_flb *state)
+{
+	struct luo_item item;
+
+	lockdep_assert_held(&state->lock);
+	if (state->received)
+		return;
+
+	state->received = true;
+	if (!luo_item_find(state->luo->received, LUO_FDT_FLBS,
+			   state->flb->compatible, &item))
+		return;
+
+	state->in.data = item.data;
+	state->in.files = item.count;
+	state->in_left = true;
+}
+
+static int in_retrieve(struct luo_flb *state)
+{
+	struct liveupdate_flb *flb = state->flb;
+	struct liveupdate_flb_op_args args = {
+		.flb = flb,
+		.data = state->in.data,
+	};
+	struct luo_call call;
+	int err;
+
+	if (state->retrieved)
+		return 0;
+	if (!try_module_get(flb->ops->owner))
+		return -ENODEV;
+
+	luo_call_start(&call, state->luo, LIVEUPDATE_PHASE_RETRIEVE,
+		       LUO_CALL_FLB, flb->compatible, 0);
+	err = flb->ops->retrieve(&args);
+	luo_call_end(&call, err);
+	if (err) {
+		module_put(flb->ops->owner);
+		return err;
+	}
+
+	state->in.obj = args.obj;
+	state->retrieved = true;
+	return 0;
+}
+
+/* Nobody needs it any more. What cannot be retrieved is left for later. */
+static void in_finish(struct luo_flb *state)
+{
+	struct liveupdate_flb *flb = state->flb;
+	struct liveupdate_flb_op_args args = { .flb = flb };
+	struct luo_call call;
+
+	if (!state->in_left || in_use(&state->in) || in_retrieve(state))
+		return;
+
+	args.data = state->in.data;
+	args.obj = state->in.obj;
+	luo_call_start(&call, state->luo, LIVEUPDATE_PHASE_FINISH,
+		       LUO_CALL_FLB, flb->compatible, 0);
+	flb->ops->finish(&args);
+	luo_call_end(&call, 0);
+	state->in = (struct luo_flb_side){};
+	state->in_left = false;
+	state->retrieved = false;
+	module_put(flb->ops->owner);
+}
+
+/**
+ * luo_flbs_finish - a file was finished: FLBs that no other needs follow
+ * @luo:     the orchestrator
+ * @handler: of the file
+ *
+ * Context: Process context.
+ */
+void luo_flbs_finish(struct luo *luo, struct liveupdate_file_handler *handler)
+{
+	struct luo_flb_link *link;
+
+	guard(rwsem_read)(&luo->handlers.lock);
+	list_for_each_entry_reverse(link, links_of(handler), list) {
+		struct luo_flb *state = link->flb;
+
+		guard(mutex)(&state->lock);
+		in_receive(state);
+		/* It may be one file more than the handover told of */
+		if (state->in.files)
+			state->in.files--;
+		in_finish(state);
+	}
+}
+
+/**
+ * luo_flbs_finish_all - the update is over: no file needs an FLB any more
+ * @luo: the orchestrator
+ *
+ * Ends FLBs that are counted for files which were quarantined, and those that
+ * could not be retrieved before.
+ *
+ * Context: Process context.
+ */
+void luo_flbs_finish_all(struct luo *luo)
+{
+	struct luo_flb *state;
+
+	guard(rwsem_read)(&luo->handlers.lock);
+	list_for_each_entry(state, &luo->handlers.flbs, list) {
+		guard(mutex)(&state->lock);
+		in_receive(state);
+		state->in.files = 0;
+		in_finish(state);
+	}
+}
+
+/* ---- Handover ---- */
+
+/**
+ * luo_flbs_encode - list the FLBs that go to the next kernel
+ * @luo:   the orchestrator
+ * @items: to fill; luo_items_free() frees it
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: 0 or -ENOMEM.
+ */
+int luo_flbs_encode(struct luo *luo, struct luo_items *items)
+{
+	struct luo_flb *state;
+	int err = 0;
+
+	guard(rwsem_read)(&luo->handlers.lock);
+	list_for_each_entry(state, &luo->handlers.flbs, list) {
+		guard(mutex)(&state->lock);
+		if (state->out.files)
+			err = luo_items_add(items, state->flb->compatible,
+					    state->out.data, state->out.files);
+		if (err)
+			break;
+	}
+
+	return err;
+}
+
+/* ---- Registration ---- */
+
+static struct luo_flb *find_compatible(struct luo_handlers *handlers,
+				       const char *compatible)
+{
+	struct luo_flb *state;
+
+	list_for_each_entry(state, &handlers->flbs, list) {
+		if (!strcmp(state->flb->compatible, compatible))
+			return state;
+	}
+
+	return NULL;
+}
+
+static struct luo_flb_link *find_link(struct liveupdate_file_handler *handler,
+				      const struct luo_flb *state)
+{
+	struct luo_flb_link *link;
+
+	list_for_each_entry(link, links_of(handler), list) {
+		if (link->flb == state)
+			return link;
+	}
+
+	return NULL;
+}
+
+static bool is_complete(const struct liveupdate_flb *flb)
+{
+	const struct liveupdate_flb_ops *ops = flb->ops;
+	size_t len = strnlen(flb->compatible, sizeof(flb->compatible));
+
+	return ops && ops->preserve && ops->unpreserve && ops->retrieve &&
+	       ops->finish && len && len < sizeof(flb->compatible);
+}
+
+/* The state of an FLB, made if it is the first time that it is registered */
+static struct luo_flb *get_state(struct luo *luo, struct liveupdate_flb *flb)
+{
+	struct luo_flb *state = state_of(flb);
+
+	if (state)
+		return state;
+	if (find_compatible(&luo->handlers, flb->compatible))
+		return ERR_PTR(-EEXIST);
+
+	state = kzalloc_obj(*state);
+	if (!state)
+		return ERR_PTR(-ENOMEM);
+
+	state->luo = luo;
+	state->flb = flb;
+	mutex_init(&state->lock);
+	list_add_tail(&state->list, &luo->handlers.flbs);
+	ACCESS_PRIVATE(flb, state) = state;
+
+	return state;
+}
+
+static void put_state(struct luo_flb *state)
+{
+	if (state->links)
+		return;
+
+	ACCESS_PRIVATE(state->flb, state) = NULL;
+	list_del(&state->list);
+	mutex_destroy(&state->lock);
+	kfree(state);
+}
+
+/**
+ * luo_flb_add - have files of a handler need an FLB
+ * @luo:     the orchestrator
+ * @handler: the handler, registered
+ * @flb:     the FLB; it may be registered for other handlers, too
+ *
+ * Context: May sleep.
+ * Return: 0; -EINVAL when a callback is missing, the compatible string is empty or
+ * not terminated, or the handler is not registered; -EEXIST when it is registered
+ * for this handler, or another FLB has the same string; -ENOMEM.
+ */
+int luo_flb_add(struct luo *luo, struct liveupdate_file_handler *handler,
+		struct liveupdate_flb *flb)
+{
+	struct luo_flb_link *link __free(kfree) = kzalloc_obj(*link);
+	struct luo_flb *state;
+
+	if (!is_complete(flb))
+		return -EINVAL;
+	if (!link)
+		return -ENOMEM;
+
+	guard(rwsem_write)(&luo->handlers.lock);
+	if (!luo_handler_is_registered(&luo->handlers, handler))
+		return -EINVAL;
+
+	state = get_state(luo, flb);
+	if (IS_ERR(state))
+		return PTR_ERR(state);
+	if (find_link(handler, state))
+		return -EEXIST;
+
+	state->links++;
+	link->flb = state;
+	list_add_tail(&no_free_ptr(link)->list, links_of(handler));
+
+	return 0;
+}
+
+static void del_link(struct luo_flb_link *link)
+{
+	struct luo_flb *state = link->flb;
+
+	list_del(&link->list);
+	kfree(link);
+	state->links--;
+	put_state(state);
+}
+
+/**
+ * luo_flb_del - undo luo_flb_add()
+ * @luo:     the orchestrator
+ * @handler: the handler, which no session has a file of
+ * @flb:     the FLB
+ *
+ * Context: May sleep.
+ */
+void luo_flb_del(struct luo *luo, struct liveupdate_file_handler *handler,
+		 struct liveupdate_flb *flb)
+{
+	struct luo_flb_link *link;
+
+	guard(rwsem_write)(&luo->handlers.lock);
+	link = state_of(flb) ? find_link(handler, state_of(flb)) : NULL;
+	if (link)
+		del_link(link);
+	else
+		pr_warn("FLB '%s' is not registered for '%s'\n",
+			flb->compatible, handler->compatible);
+}
+
+/**
+ * luo_flb_del_all - undo luo_flb_add() for all FLBs of a handler
+ * @handler: the handler
+ *
+ * Context: May sleep, luo_handlers.lock held for writing.
+ */
+void luo_flb_del_all(struct liveupdate_file_handler *handler)
+{
+	struct luo_flb_link *link, *next;
+
+	list_for_each_entry_safe(link, next, links_of(handler), list)
+		del_link(link);
+}
+
+/* ---- For kernel code that shares the object ---- */
+
+/**
+ * luo_flb_get_incoming - get an object that came from the previous kernel
+ * @flb:  the FLB, registered
+ * @objp: set to the object
+ *
+ * Context: May sleep.
+ * Return: 0; -ENOENT when none came; -ENODATA when it is finished; -ENODEV when
+ * its module is going away; or what the FLB fails with.
+ */
+int luo_flb_get_incoming(struct liveupdate_flb *flb, void **objp)
+{
+	struct luo_flb *state = state_of(flb);
+	bool again;
+	int err;
+
+	if (!state)
+		return -ENOENT;
+
+	guard(mutex)(&state->lock);
+	again = state->received;
+	in_receive(state);
+	if (!state->in_left)
+		return again && state->luo->received ? -ENODATA : -ENOENT;
+
+	err = in_retrieve(state);
+	if (err)
+		return err;
+
+	state->in.users++;
+	*objp = state->in.obj;
+	return 0;
+}
+
+/**
+ * luo_flb_put_incoming - undo luo_flb_get_incoming()
+ * @flb: the FLB
+ *
+ * Context: May sleep.
+ */
+void luo_flb_put_incoming(struct liveupdate_flb *flb)
+{
+	struct luo_flb *state = state_of(flb);
+
+	guard(mutex)(&state->lock);
+	if (WARN_ON_ONCE(!state->in.users))
+		return;
+
+	state->in.users--;
+	in_finish(state);
+}
+
+/**
+ * luo_flb_get_outgoing - get an object that goes to the next kernel
+ * @flb:  the FLB
+ * @objp: set to the object
+ *
+ * Context: May sleep.
+ * Return: 0, or -ENOENT while no file needs it.
+ */
+int luo_flb_get_outgoing(struct liveupdate_flb *flb, void **objp)
+{
+	struct luo_flb *state = state_of(flb);
+
+	if (!state)
+		return -ENOENT;
+
+	guard(mutex)(&state->lock);
+	if (!in_use(&state->out) && !state->out.obj)
+		return -ENOENT;
+
+	state->out.users++;
+	*objp = state->out.obj;
+	return 0;
+}
+
+/**
+ * luo_flb_put_outgoing - undo luo_flb_get_outgoing()
+ * @flb: the FLB
+ *
+ * Context: May sleep.
+ */
+void luo_flb_put_outgoing(struct liveupdate_flb *flb)
+{
+	struct luo_flb *state = state_of(flb);
+
+	guard(mutex)(&state->lock);
+	if (WARN_ON_ONCE(!state->out.users))
+		return;
+
+	state->out.users--;
+	if (!in_use(&state->out))
+		out_unpreserve(state);
+}
