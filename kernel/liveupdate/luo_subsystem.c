@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live Update Orchestrator: subsystems that take part in updates
+ *
+ * A subsystem names those that it depends on, which have to be registered before
+ * it. So the order of registration is one in which all can be called, and there
+ * are no circles.
+ */
+
+#define pr_fmt(fmt) "liveupdate: " fmt
+
+#include <linux/bits.h>
+#include <linux/errno.h>
+#include <linux/list_private.h>
+#include <linux/module.h>
+#include <linux/string.h>
+
+#include "luo_internal.h"
+
+/* Bits of a subsystem's flags */
+#define SUBSYSTEM_PREPARED	BIT(0)
+#define SUBSYSTEM_FROZEN	BIT(1)
+#define SUBSYSTEM_BOOTED	BIT(2)
+#define SUBSYSTEM_FAILED	BIT(3)
+
+static unsigned int *flags_of(struct liveupdate_subsystem *subsystem)
+{
+	return &ACCESS_PRIVATE(subsystem, flags);
+}
+
+/* ---- Calls ---- */
+
+static int call(struct luo *luo, struct liveupdate_subsystem *subsystem,
+		enum liveupdate_phase phase,
+		int (*op)(struct liveupdate_subsystem_args *args), u64 *data)
+{
+	struct liveupdate_subsystem_args args = { subsystem, *data };
+	struct luo_call call;
+	int err;
+
+	if (!op)
+		return 0;
+
+	luo_call_start(&call, luo, phase, LUO_CALL_SUBSYSTEM, subsystem->name,
+		       0);
+	err = luo_call_end(&call, op(&args));
+	if (!err)
+		*data = args.data;
+
+	return err;
+}
+
+static void call_void(struct luo *luo, struct liveupdate_subsystem *subsystem,
+		      enum liveupdate_phase phase,
+		      void (*op)(struct liveupdate_subsystem_args *args),
+		      u64 data)
+{
+	struct liveupdate_subsystem_args args = { subsystem, data };
+	struct luo_call call;
+
+	if (!op)
+		return;
+
+	luo_call_start(&call, luo, phase, LUO_CALL_SUBSYSTEM, subsystem->name,
+		       0);
+	op(&args);
+	luo_call_end(&call, 0);
+}
+
+static int prepare(struct luo *luo, struct liveupdate_subsystem *subsystem)
+{
+	u64 *data = &ACCESS_PRIVATE(subsystem, data);
+	int err;
+
+	if (!try_module_get(subsystem->ops->owner))
+		return -ENODEV;
+
+	*data = 0;
+	err = call(luo, subsystem, LIVEUPDATE_PHASE_PREPARE,
+		   subsystem->ops->prepare, data);
+	if (err)
+		module_put(subsystem->ops->owner);
+	else
+		*flags_of(subsystem) |= SUBSYSTEM_PREPARED;
+
+	return err;
+}
+
+static void cancel(struct luo *luo, struct liveupdate_subsystem *subsystem)
+{
+	if (!(*flags_of(subsystem) & SUBSYSTEM_PREPARED))
+		return;
+
+	call_void(luo, subsystem, LIVEUPDATE_PHASE_CANCEL,
+		  subsystem->ops->cancel, ACCESS_PRIVATE(subsystem, data));
+	*flags_of(subsystem) &= ~SUBSYSTEM_PREPARED;
+	module_put(subsystem->ops->owner);
+}
+
+static int freeze(struct luo *luo, struct liveupdate_subsystem *subsystem)
+{
+	int err;
+
+	err = call(luo, subsystem, LIVEUPDATE_PHASE_FREEZE,
+		   subsystem->ops->freeze, &ACCESS_PRIVATE(subsystem, data));
+	if (!err)
+		*flags_of(subsystem) |= SUBSYSTEM_FROZEN;
+
+	return err;
+}
+
+static void unfreeze(struct luo *luo, struct liveupdate_subsystem *subsystem)
+{
+	if (!(*flags_of(subsystem) & SUBSYSTEM_FROZEN))
+		return;
+
+	call_void(luo, subsystem, LIVEUPDATE_PHASE_UNFREEZE,
+		  subsystem->ops->unfreeze, ACCESS_PRIVATE(subsystem, data));
+	*flags_of(subsystem) &= ~SUBSYSTEM_FROZEN;
+}
+
+/* Give a subsystem what came for it, unless that is done or nothing came */
+static int boot(struct luo *luo, struct liveupdate_subsystem *subsystem)
+{
+	struct luo_item item;
+	int err;
+
+	if ((*flags_of(subsystem) & SUBSYSTEM_BOOTED) || !luo->received ||
+	    luo->finished ||
+	    !luo_item_find(luo->received, LUO_FDT_SUBSYSTEMS, subsystem->name,
+			   &item))
+		return 0;
+	if (!try_module_get(subsystem->ops->owner))
+		return -ENODEV;
+
+	err = call(luo, subsystem, LIVEUPDATE_PHASE_BOOT, subsystem->ops->boot,
+		   &item.data);
+	if (err) {
+		module_put(subsystem->ops->owner);
+		return err;
+	}
+
+	ACCESS_PRIVATE(subsystem, incoming) = item.data;
+	*flags_of(subsystem) |= SUBSYSTEM_BOOTED;
+	return 0;
+}
+
+static void finish(struct luo *luo, struct liveupdate_subsystem *subsystem)
+{
+	if (!(*flags_of(subsystem) & SUBSYSTEM_BOOTED))
+		return;
+
+	call_void(luo, subsystem, LIVEUPDATE_PHASE_FINISH,
+		  subsystem->ops->finish, ACCESS_PRIVATE(subsystem, incoming));
+	*flags_of(subsystem) &= ~SUBSYSTEM_BOOTED;
+	module_put(subsystem->ops->owner);
+}
+
+/* ---- Walks ---- */
+
+/**
+ * luo_subsystems_cancel - undo luo_subsystems_prepare(), in reverse
+ * @luo: the orchestrator; some of the subsystems may not be prepared
+ *
+ * Context: Process context, luo.transition held for writing.
+ */
+void luo_subsystems_cancel(struct luo *luo)
+{
+	struct liveupdate_subsystem *subsystem;
+
+	lockdep_assert_held_write(&luo->transition);
+	list_private_for_each_entry_reverse(subsystem, &luo->subsystems, list)
+		cancel(luo, subsystem);
+}
+
+/**
+ * luo_subsystems_prepare - prepare all subsystems, in the order of dependency
+ * @luo: the orchestrator
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: 0, or what the first that failed fails with; none is prepared then.
+ */
+int luo_subsystems_prepare(struct luo *luo)
+{
+	struct liveupdate_subsystem *subsystem;
+	int err;
+
+	lockdep_assert_held_write(&luo->transition);
+	list_private_for_each_entry(subsystem, &luo->subsystems, list) {
+		err = prepare(luo, subsystem);
+		if (err) {
+			luo_subsystems_cancel(luo);
+			return err;
+		}
+	}
+
+	return 0;
+}
+
+/**
+ * luo_subsystems_unfreeze - undo luo_subsystems_freeze(), in the order of
+ *                           dependency
+ * @luo: the orchestrator; some of the subsystems may not be frozen
+ *
+ * Context: Process context, luo.transition held for writing.
+ */
+void luo_subsystems_unfreeze(struct luo *luo)
+{
+	struct liveupdate_subsystem *subsystem;
+
+	lockdep_assert_held_write(&luo->transition);
+	list_private_for_each_entry(subsystem, &luo->subsystems, list)
+		unfreeze(luo, subsystem);
+}
+
+/**
+ * luo_subsystems_freeze - freeze all subsystems, dependent ones first
+ * @luo: the orchestrator
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: 0, or what the first that failed fails with; none is frozen then.
+ */
+int luo_subsystems_freeze(struct luo *luo)
+{
+	struct liveupdate_subsystem *subsystem;
+	int err;
+
+	lockdep_assert_held_write(&luo->transition);
+	list_private_for_each_entry_reverse(subsystem, &luo->subsystems, list) {
+		err = freeze(luo, subsystem);
+		if (err) {
+			luo_subsystems_unfreeze(luo);
+			return err;
+		}
+	}
+
+	return 0;
+}
+
+/**
+ * luo_subsystem_find - find a subsystem by its name
+ * @luo:  the orchestrator
+ * @name: the name
+ *
+ * Context: luo.transition held.
+ * Return: the subsystem or NULL.
+ */
+struct liveupdate_subsystem *luo_subsystem_find(struct luo *luo,
+						const char *name)
+{
+	struct liveupdate_subsystem *subsystem;
+
+	list_private_for_each_entry(subsystem, &luo->subsystems, list) {
+		if (!strcmp(subsystem->name, name))
+			return subsystem;
+	}
+
+	return NULL;
+}
+
+/* Whether something that it depends on could not take up its state */
+static bool rests_on_failed(struct luo *luo,
+			    const struct liveupdate_subsystem *subsystem)
+{
+	const char * const *after = subsystem->after;
+	struct liveupdate_subsystem *other;
+
+	for (; after && *after; after++) {
+		other = luo_subsystem_find(luo, *after);
+		if (other && (*flags_of(other) & SUBSYSTEM_FAILED))
+			return true;
+	}
+
+	return false;
+}
+
+/**
+ * luo_subsystems_boot - give all subsystems what came for them
+ * @luo: the orchestrator
+ *
+ * One that fails gets nothing; what depends on it is not called then. What came
+ * for subsystems that are not there (yet) is reported, and kept until the update
+ * is finished.
+ *
+ * Context: Process context, at boot, luo.transition held for writing.
+ */
+void luo_subsystems_boot(struct luo *luo)
+{
+	struct liveupdate_subsystem *subsystem;
+	struct luo_item item;
+	int cursor = 0;
+
+	list_private_for_each_entry(subsystem, &luo->subsystems, list) {
+		if (rests_on_failed(luo, subsystem) || boot(luo, subsystem))
+			*flags_of(subsystem) |= SUBSYSTEM_FAILED;
+	}
+
+	while (luo->received && luo_item_next(luo->received, LUO_FDT_SUBSYSTEMS,
+					      &cursor, &item)) {
+		if (!luo_subsystem_find(luo, item.compatible))
+			pr_warn("no subsystem '%s' here to take what came for it\n",
+				item.compatible);
+	}
+}
+
+/**
+ * luo_subsystems_finish - tell all subsystems that the update is over, dependent
+ *                         ones first
+ * @luo: the orchestrator
+ *
+ * Context: Process context, luo.transition held for writing.
+ */
+void luo_subsystems_finish(struct luo *luo)
+{
+	struct liveupdate_subsystem *subsystem;
+
+	lockdep_assert_held_write(&luo->transition);
+	list_private_for_each_entry_reverse(subsystem, &luo->subsystems, list)
+		finish(luo, subsystem);
+}
+
+/**
+ * luo_subsystems_encode - list what subsystems hand over
+ * @luo:   the orchestrator
+ * @items: to fill; luo_items_free() frees it
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: 0 or -ENOMEM.
+ */
+int luo_subsystems_encode(struct luo *luo, struct luo_items *items)
+{
+	struct liveupdate_subsystem *subsystem;
+	int err;
+
+	lockdep_assert_held_write(&luo->transition);
+	list_private_for_each_entry(subsystem, &luo->subsystems, list) {
+		err = luo_items_add(items, subsystem->name,
+				    ACCESS_PRIVATE(subsystem, data), 0);
+		if (err)
+			return err;
+	}
+
+	return 0;
+}
+
+/* ---- Registration ---- */
+
+static bool depends_on(const struct liveupdate_subsystem *subsystem,
+		       const char *name)
+{
+	const char * const *after = subsystem->after;
+
+	for (; after && *after; after++) {
+		if (!strcmp(*after, name))
+			return true;
+	}
+
+	return false;
+}
+
+static int check_dependencies(struct luo *luo,
+			      const struct liveupdate_subsystem *subsystem)
+{
+	const char * const *after = subsystem->after;
+
+	if (depends_on(subsystem, subsystem->name)) {
+		pr_err("subsystem '%s' depends on itself\n", subsystem->name);
+		return -ELOOP;
+	}
+	for (; after && *after; after++) {
+		if (luo_subsystem_find(luo, *after))
+			continue;
+		pr_err("subsystem '%s' depends on '%s', which is not registered\n",
+		       subsystem->name, *after);
+		return -ENOENT;
+	}
+
+	return 0;
+}
+
+static int check(struct luo *luo, const struct liveupdate_subsystem *subsystem)
+{
+	size_t len = strnlen(subsystem->name, sizeof(subsystem->name));
+
+	if (!subsystem->ops || !len || len == sizeof(subsystem->name))
+		return -EINVAL;
+	if (luo->state == LIVEUPDATE_STATE_PREPARED ||
+	    luo->state == LIVEUPDATE_STATE_FROZEN)
+		return -EBUSY;
+	if (luo_subsystem_find(luo, subsystem->name))
+		return -EEXIST;
+
+	return check_dependencies(luo, subsystem);
+}
+
+/**
+ * luo_subsystem_add - register a subsystem
+ * @luo:       the orchestrator
+ * @subsystem: the subsystem
+ *
+ * If the kernel is up, it is given at once what came for it.
+ *
+ * Context: May sleep, takes luo.transition.
+ * Return: 0; -EINVAL when it has no operations, or its name is empty or not
+ * terminated; -EBUSY while an update is prepared; -EEXIST when the name is taken;
+ * -ENOENT when something that it depends on is not registered; -ELOOP when it
+ * depends on itself; or what its boot callback fails with.
+ */
+int luo_subsystem_add(struct luo *luo, struct liveupdate_subsystem *subsystem)
+{
+	int err;
+
+	guard(rwsem_write)(&luo->transition);
+	err = check(luo, subsystem);
+	if (err)
+		return err;
+
+	*flags_of(subsystem) = 0;
+	if (luo->ready)
+		err = boot(luo, subsystem);
+	if (!err)
+		list_add_tail(&ACCESS_PRIVATE(subsystem, list),
+			      &luo->subsystems);
+
+	return err;
+}
+
+static void warn_dependents(struct luo *luo,
+			    const struct liveupdate_subsystem *subsystem)
+{
+	struct liveupdate_subsystem *other;
+
+	list_private_for_each_entry(other, &luo->subsystems, list) {
+		if (depends_on(other, subsystem->name))
+			pr_warn("subsystem '%s' goes, but '%s' depends on it\n",
+				subsystem->name, other->name);
+	}
+}
+
+/**
+ * luo_subsystem_del - undo luo_subsystem_add()
+ * @luo:       the orchestrator
+ * @subsystem: the subsystem
+ *
+ * What it has prepared is cancelled, and what it was given is finished: it takes
+ * no part in the update any more.
+ *
+ * Context: May sleep, takes luo.transition.
+ */
+void luo_subsystem_del(struct luo *luo, struct liveupdate_subsystem *subsystem)
+{
+	guard(rwsem_write)(&luo->transition);
+	warn_dependents(luo, subsystem);
+	unfreeze(luo, subsystem);
+	cancel(luo, subsystem);
+	finish(luo, subsystem);
+	list_del(&ACCESS_PRIVATE(subsystem, list));
+}
+
+/**
+ * luo_subsystem_get_data - ask for what came for a subsystem
+ * @luo:       the orchestrator
+ * @subsystem: the subsystem, which need not be registered
+ * @data:      set to its word
+ *
+ * Context: Any, from early initcalls on.
+ * Return: 0, or -ENOENT when nothing came.
+ */
+int luo_subsystem_get_data(struct luo *luo,
+			   const struct liveupdate_subsystem *subsystem,
+			   u64 *data)
+{
+	struct luo_item item;
+
+	if (!luo_item_find(luo->received, LUO_FDT_SUBSYSTEMS, subsystem->name,
+			   &item))
+		return -ENOENT;
+
+	*data = item.data;
+	return 0;
+}
