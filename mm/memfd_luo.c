@@ -72,12 +72,14 @@
  * @it:     where the next record goes
  * @last:   the last record, which may still grow, or NULL
  * @nr:     number of records
+ * @pages:  sum of their pages
  */
 struct extents {
 	struct kho_block_set blocks;
 	struct kho_block_set_it it;
 	struct memfd_luo_extent *last;
 	u64 nr;
+	u64 pages;
 };
 
 static unsigned int extent_order(const struct memfd_luo_extent *extent)
@@ -119,6 +121,7 @@ static int extents_add(struct extents *extents, const struct folio *folio)
 
 	if (extent && extent_takes(extent, folio)) {
 		extent->pages += folio_nr_pages(folio);
+		extents->pages += folio_nr_pages(folio);
 		return 0;
 	}
 
@@ -135,6 +138,7 @@ static int extents_add(struct extents *extents, const struct folio *folio)
 	extent->pages = folio_nr_pages(folio);
 	extents->last = extent;
 	extents->nr++;
+	extents->pages += folio_nr_pages(folio);
 
 	return 0;
 }
@@ -575,6 +579,13 @@ static void memfd_luo_unpreserve(struct liveupdate_file_op_args *args)
 	extents_release(&out->kept);
 	shmem_freeze_size(file_inode(args->file), false);
 	outgoing_free(out);
+}
+
+static u64 memfd_luo_get_bytes(struct liveupdate_file_op_args *args)
+{
+	const struct outgoing *out = args->private_data;
+
+	return (out->kept.pages + out->late.pages) << PAGE_SHIFT;
 }
 
 static void extents_seal(struct extents *extents,
@@ -1145,6 +1156,7 @@ static const struct liveupdate_file_ops memfd_luo_ops = {
 	.retrieve		= memfd_luo_retrieve,
 	.finish			= memfd_luo_finish,
 	.get_id			= memfd_luo_get_id,
+	.get_bytes		= memfd_luo_get_bytes,
 	.owner			= THIS_MODULE,
 	.retrieve_can_retry	= true,
 };

@@ -17,6 +17,7 @@
 #include <linux/rhashtable.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <trace/events/liveupdate.h>
 
 #include "luo_internal.h"
 
@@ -151,16 +152,34 @@ static void file_free(struct luo_file *lf)
 	kfree_rcu(lf, rcu);
 }
 
-static void file_link(struct luo_file *lf)
+static int file_link(struct luo_file *lf)
 {
-	list_add_tail(&lf->list, &lf->session->files);
-	lf->session->nr_files++;
+	struct luo_session *session = lf->session;
+	u64 seq = session->last_seq + 1;
+	int err;
+
+	err = xa_err(xa_store(&session->order, seq, lf, GFP_KERNEL_ACCOUNT));
+	if (err)
+		return err;
+
+	lf->seq = seq;
+	session->last_seq = seq;
+	list_add_tail(&lf->list, &session->files);
+	session->nr_files++;
+	return 0;
 }
 
 static void file_unlink(struct luo_file *lf)
 {
+	xa_erase(&lf->session->order, lf->seq);
 	list_del(&lf->list);
 	lf->session->nr_files--;
+}
+
+static void file_trace(const struct luo_file *lf, enum liveupdate_phase phase,
+		       int err)
+{
+	trace_liveupdate_file(lf->session->name, lf->token, phase, err);
 }
 
 /* Keep the object for this session alone. Called again, it is no error. */
@@ -202,14 +221,29 @@ static struct liveupdate_file_op_args op_args(const struct luo_file *lf,
 	};
 }
 
+static void call_start(struct luo_call *call, const struct luo_file *lf,
+		       enum liveupdate_phase phase)
+{
+	luo_call_start(call, lf->session->luo, phase, LUO_CALL_FILE,
+		       lf->session->name, lf->token);
+}
+
+/* The file's FLBs, then the file */
 static int file_call_preserve(struct luo_file *lf)
 {
 	struct liveupdate_file_op_args args = op_args(lf, &(struct luo_word){});
+	struct luo *luo = lf->session->luo;
 	int err;
 
-	err = lf->handler->ops->preserve(&args);
+	err = luo_flbs_preserve(luo, lf->handler);
 	if (err)
 		return err;
+
+	err = lf->handler->ops->preserve(&args);
+	if (err) {
+		luo_flbs_unpreserve(luo, lf->handler);
+		return err;
+	}
 
 	lf->out.data = args.serialized_data;
 	lf->out.private_data = args.private_data;
@@ -222,17 +256,20 @@ static void file_call_unpreserve(struct luo_file *lf)
 
 	lf->handler->ops->unpreserve(&args);
 	lf->out = (struct luo_word){};
+	luo_flbs_unpreserve(lf->session->luo, lf->handler);
 }
 
 static int file_call_freeze(struct luo_file *lf)
 {
 	struct liveupdate_file_op_args args = op_args(lf, &lf->out);
+	struct luo_call call;
 	int err;
 
 	if (!lf->handler->ops->freeze)
 		return 0;
 
-	err = lf->handler->ops->freeze(&args);
+	call_start(&call, lf, LIVEUPDATE_PHASE_FREEZE);
+	err = luo_call_end(&call, lf->handler->ops->freeze(&args));
 	if (!err)
 		lf->out.data = args.serialized_data;
 
@@ -242,9 +279,14 @@ static int file_call_freeze(struct luo_file *lf)
 static void file_call_unfreeze(struct luo_file *lf)
 {
 	struct liveupdate_file_op_args args = op_args(lf, &lf->out);
+	struct luo_call call;
 
-	if (lf->handler->ops->unfreeze)
-		lf->handler->ops->unfreeze(&args);
+	if (!lf->handler->ops->unfreeze)
+		return;
+
+	call_start(&call, lf, LIVEUPDATE_PHASE_UNFREEZE);
+	lf->handler->ops->unfreeze(&args);
+	luo_call_end(&call, 0);
 }
 
 static int file_call_retrieve(struct luo_file *lf)
@@ -253,6 +295,7 @@ static int file_call_retrieve(struct luo_file *lf)
 	int err;
 
 	err = lf->handler->ops->retrieve(&args);
+	file_trace(lf, LIVEUPDATE_PHASE_RETRIEVE, err);
 	lf->in.private_data = args.private_data;
 	if (!err) {
 		lf->file = args.file;
@@ -277,6 +320,8 @@ static void file_call_finish(struct luo_file *lf)
 	struct liveupdate_file_op_args args = op_args(lf, &lf->in);
 
 	lf->handler->ops->finish(&args);
+	luo_flbs_finish(lf->session->luo, lf->handler);
+	file_trace(lf, LIVEUPDATE_PHASE_FINISH, 0);
 }
 
 /* Find the handler of an incoming file; it may have come since the last try */
@@ -307,15 +352,20 @@ static int preserve_new(struct luo_session *session, struct file *file,
 	lf->file = get_file(file);
 	err = file_take_id(lf);
 	if (!err)
-		err = file_call_preserve(lf);
-	if (err) {
-		file_drop_id(lf);
-		file_free(lf);
-		return err;
-	}
+		err = file_link(lf);
+	if (err)
+		goto drop;
 
-	file_link(lf);
-	return 0;
+	err = file_call_preserve(lf);
+	file_trace(lf, LIVEUPDATE_PHASE_PREPARE, err);
+	if (!err)
+		return 0;
+
+	file_unlink(lf);
+drop:
+	file_drop_id(lf);
+	file_free(lf);
+	return err;
 }
 
 /**
@@ -356,6 +406,37 @@ int luo_file_preserve(struct luo_session *session, struct file *file, u64 token)
 	return err;
 }
 
+static void unpreserve(struct luo_file *lf)
+{
+	file_call_unpreserve(lf);
+	file_trace(lf, LIVEUPDATE_PHASE_CANCEL, 0);
+	file_drop_id(lf);
+	file_unlink(lf);
+	file_free(lf);
+}
+
+/**
+ * luo_file_unpreserve - take a file out of an outgoing session
+ * @session: the session
+ * @token:   the file's name in it
+ *
+ * Context: Process context, luo.transition held for reading.
+ * Return: 0, or -ENOENT when there is no such token.
+ */
+int luo_file_unpreserve(struct luo_session *session, u64 token)
+{
+	struct luo_file *lf;
+
+	guard(mutex)(&session->lock);
+	lf = find_token(session, token);
+	if (!lf)
+		return -ENOENT;
+
+	unpreserve(lf);
+	kho_block_set_shrink(&session->blocks, session->nr_files);
+	return 0;
+}
+
 /**
  * luo_files_unpreserve - give back all files of an outgoing session
  * @session: the session
@@ -367,12 +448,8 @@ void luo_files_unpreserve(struct luo_session *session)
 	struct luo_file *lf, *next;
 
 	guard(mutex)(&session->lock);
-	list_for_each_entry_safe_reverse(lf, next, &session->files, list) {
-		file_call_unpreserve(lf);
-		file_drop_id(lf);
-		file_unlink(lf);
-		file_free(lf);
-	}
+	list_for_each_entry_safe_reverse(lf, next, &session->files, list)
+		unpreserve(lf);
 	kho_block_set_destroy(&session->blocks);
 }
 
@@ -388,15 +465,18 @@ int luo_file_receive(struct luo_session *session,
 		     const struct luo_file_ser *ser)
 {
 	struct luo_file *lf;
+	int err;
 
 	lf = file_new(session, ser->token, ser->compatible);
 	if (IS_ERR(lf))
 		return PTR_ERR(lf);
 
 	lf->in.data = ser->data;
-	file_link(lf);
+	err = file_link(lf);
+	if (err)
+		file_free(lf);
 
-	return 0;
+	return err;
 }
 
 /**
@@ -439,6 +519,8 @@ static int file_restore(struct luo_file *lf)
  * @session: the session
  * @token:   the file's name in it
  * @filep:   set to the file, with a reference for the caller
+ * @wanted:  set to the compatible string of the handler that is missing, if one
+ *           is; has room for %LIVEUPDATE_COMPATIBLE_LENGTH bytes
  *
  * The session keeps a reference of its own, so asking again gives the same file.
  *
@@ -447,7 +529,7 @@ static int file_restore(struct luo_file *lf)
  * -ENOMEM, or what the handler fails with.
  */
 int luo_file_retrieve(struct luo_session *session, u64 token,
-		      struct file **filep)
+		      struct file **filep, char *wanted)
 {
 	struct luo_file *lf;
 	int err;
@@ -460,8 +542,80 @@ int luo_file_retrieve(struct luo_session *session, u64 token,
 	err = file_restore(lf);
 	if (!err)
 		*filep = get_file(lf->file);
+	else if (!lf->handler)
+		strscpy(wanted, lf->compatible, LIVEUPDATE_COMPATIBLE_LENGTH);
 
 	return err;
+}
+
+static enum liveupdate_file_state file_state(const struct luo_file *lf)
+{
+	if (lf->session->direction == LIVEUPDATE_OUTGOING)
+		return LIVEUPDATE_FILE_PRESERVED;
+	if (lf->status < 0)
+		return LIVEUPDATE_FILE_FAILED;
+
+	return lf->status ? LIVEUPDATE_FILE_RETRIEVED :
+			    LIVEUPDATE_FILE_RECEIVED;
+}
+
+/* Memory that a preserved file keeps, as far as the handler tells */
+static u64 file_bytes(const struct luo_file *lf)
+{
+	struct liveupdate_file_op_args args = op_args(lf, &lf->out);
+
+	if (lf->session->direction != LIVEUPDATE_OUTGOING ||
+	    !lf->handler->ops->get_bytes)
+		return 0;
+
+	return lf->handler->ops->get_bytes(&args);
+}
+
+/**
+ * luo_file_next - go from file to file of a session
+ * @session: the session
+ * @next:    its cursor tells where to go on; filled but for its size
+ *
+ * Context: Process context, luo.transition held for reading.
+ * Return: 0, or -ENOENT when there are no more.
+ */
+int luo_file_next(struct luo_session *session,
+		  struct liveupdate_session_next_file *next)
+{
+	unsigned long seq = next->cursor;
+	struct luo_file *lf;
+
+	guard(mutex)(&session->lock);
+	lf = xa_find_after(&session->order, &seq, ULONG_MAX, XA_PRESENT);
+	if (!lf)
+		return -ENOENT;
+
+	next->cursor = seq;
+	next->token = lf->token;
+	next->state = file_state(lf);
+	next->bytes = file_bytes(lf);
+	strscpy_pad(next->compatible, lf->compatible);
+
+	return 0;
+}
+
+/**
+ * luo_files_bytes - memory that the files of a session keep
+ * @session: the session
+ *
+ * Context: Process context, luo.transition held for reading.
+ * Return: the sum, of those whose handlers tell.
+ */
+u64 luo_files_bytes(struct luo_session *session)
+{
+	struct luo_file *lf;
+	u64 bytes = 0;
+
+	guard(mutex)(&session->lock);
+	list_for_each_entry(lf, &session->files, list)
+		bytes += file_bytes(lf);
+
+	return bytes;
 }
 
 /**
@@ -518,20 +672,17 @@ static bool file_wants_carry(const struct luo_file *lf)
 
 static int file_carry(struct luo_file *lf)
 {
+	struct luo_call call;
 	int err;
 
+	call_start(&call, lf, LIVEUPDATE_PHASE_CARRY);
 	err = file_restore(lf);
 	if (!err)
 		err = file_call_preserve(lf);
-	if (err) {
-		pr_err("session '%s': file %llu of type '%s' cannot go on to the next kernel: %pe\n",
-		       lf->session->name, lf->token, lf->compatible,
-		       ERR_PTR(err));
-		return err;
-	}
+	luo_call_end(&call, err);
+	lf->carried = !err;
 
-	lf->carried = true;
-	return 0;
+	return err;
 }
 
 /**
@@ -588,7 +739,7 @@ void luo_files_uncarry(struct luo_session *session)
 /* Whether the file goes to the next kernel */
 static bool file_goes(const struct luo_file *lf)
 {
-	return lf->session->direction == LUO_OUTGOING || lf->carried;
+	return lf->session->direction == LIVEUPDATE_OUTGOING || lf->carried;
 }
 
 /**
@@ -616,8 +767,6 @@ int luo_files_freeze(struct luo_session *session)
 	return 0;
 
 undo:
-	pr_err("session '%s': file %llu of type '%s' cannot be frozen: %pe\n",
-	       session->name, lf->token, lf->compatible, ERR_PTR(err));
 	list_for_each_entry_continue_reverse(lf, &session->files, list) {
 		if (file_goes(lf))
 			file_call_unfreeze(lf);

@@ -9,6 +9,8 @@
 #include <linux/rhashtable.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/workqueue.h>
+#include <trace/events/liveupdate.h>
 
 #include "luo_internal.h"
 
@@ -34,6 +36,7 @@ int luo_sessions_init(struct luo_sessions *sessions)
 {
 	mutex_init(&sessions->lock);
 	INIT_LIST_HEAD(&sessions->list);
+	xa_init(&sessions->order);
 	kho_block_set_init(&sessions->blocks, sizeof(struct luo_session_ser));
 
 	return rhltable_init(&sessions->names, &name_params);
@@ -46,13 +49,14 @@ int luo_sessions_init(struct luo_sessions *sessions)
 void luo_sessions_destroy(struct luo_sessions *sessions)
 {
 	rhltable_destroy(&sessions->names);
+	xa_destroy(&sessions->order);
 	mutex_destroy(&sessions->lock);
 }
 
 static bool is_unfinished(const struct luo_session *session)
 {
-	return session->state == LUO_SESSION_UNCLAIMED ||
-	       session->state == LUO_SESSION_CLAIMED;
+	return session->state == LIVEUPDATE_SESSION_UNCLAIMED ||
+	       session->state == LIVEUPDATE_SESSION_CLAIMED;
 }
 
 /**
@@ -66,7 +70,7 @@ static bool is_unfinished(const struct luo_session *session)
  */
 bool luo_sessions_unfinished(struct luo *luo)
 {
-	struct luo_sessions *incoming = &luo->sessions[LUO_INCOMING];
+	struct luo_sessions *incoming = &luo->sessions[LIVEUPDATE_INCOMING];
 	struct luo_session *session;
 
 	guard(mutex)(&incoming->lock);
@@ -78,9 +82,95 @@ bool luo_sessions_unfinished(struct luo *luo)
 	return false;
 }
 
+/**
+ * luo_sessions_claimed - whether somebody has a session that is not finished
+ * @luo: the orchestrator
+ *
+ * Context: Process context, takes luo_sessions.lock.
+ * Return: true if so.
+ */
+bool luo_sessions_claimed(struct luo *luo)
+{
+	struct luo_sessions *incoming = &luo->sessions[LIVEUPDATE_INCOMING];
+	struct luo_session *session;
+
+	guard(mutex)(&incoming->lock);
+	list_for_each_entry(session, &incoming->list, list) {
+		if (session->state == LIVEUPDATE_SESSION_CLAIMED)
+			return true;
+	}
+
+	return false;
+}
+
+static u64 count_files(const struct luo_session *session)
+{
+	return READ_ONCE(session->nr_files) + READ_ONCE(session->received.count);
+}
+
+/**
+ * luo_sessions_count - count the sessions of one direction and their files
+ * @luo:       the orchestrator
+ * @direction: which
+ * @sessions:  set to the number of sessions; of incoming ones, those that are not
+ *             finished
+ * @files:     set to the number of files in them
+ *
+ * Context: Process context, takes luo_sessions.lock.
+ */
+void luo_sessions_count(struct luo *luo, enum liveupdate_direction direction,
+			u64 *sessions, u64 *files)
+{
+	struct luo_sessions *table = &luo->sessions[direction];
+	struct luo_session *session;
+
+	*sessions = 0;
+	*files = 0;
+	guard(mutex)(&table->lock);
+	list_for_each_entry(session, &table->list, list) {
+		if (session->state == LIVEUPDATE_SESSION_QUARANTINED)
+			continue;
+		(*sessions)++;
+		*files += count_files(session);
+	}
+}
+
+/**
+ * luo_session_next - go from session to session
+ * @luo:  the orchestrator
+ * @next: its direction and cursor tell where to go on; filled but for its size
+ *
+ * Context: Process context, takes luo_sessions.lock.
+ * Return: 0; -EINVAL when there is no such direction; -ENOENT when there are no
+ * more.
+ */
+int luo_session_next(struct luo *luo,
+		     struct liveupdate_ioctl_next_session *next)
+{
+	unsigned long seq = next->cursor;
+	struct luo_sessions *sessions;
+	struct luo_session *session;
+
+	if (next->direction >= LUO_NR_DIRECTIONS || next->reserved)
+		return -EINVAL;
+
+	sessions = &luo->sessions[next->direction];
+	guard(mutex)(&sessions->lock);
+	session = xa_find_after(&sessions->order, &seq, ULONG_MAX, XA_PRESENT);
+	if (!session)
+		return -ENOENT;
+
+	next->cursor = seq;
+	next->state = session->state;
+	next->files = count_files(session);
+	strscpy_pad(next->name, session->name, sizeof(next->name));
+
+	return 0;
+}
+
 /* @name is one that fits, its end is filled with zeros here */
 static struct luo_session *session_new(struct luo *luo, const char *name,
-				       enum luo_direction direction)
+				       enum liveupdate_direction direction)
 {
 	struct luo_session *session;
 
@@ -90,18 +180,26 @@ static struct luo_session *session_new(struct luo *luo, const char *name,
 
 	session->luo = luo;
 	session->direction = direction;
-	session->state = direction == LUO_OUTGOING ? LUO_SESSION_OPEN :
-						     LUO_SESSION_UNCLAIMED;
+	session->state = direction == LIVEUPDATE_OUTGOING ? LIVEUPDATE_SESSION_OPEN :
+						     LIVEUPDATE_SESSION_UNCLAIMED;
 	strscpy_pad(session->name, name);
 	mutex_init(&session->lock);
 	INIT_LIST_HEAD(&session->files);
+	xa_init(&session->order);
 	kho_block_set_init(&session->blocks, sizeof(struct luo_file_ser));
 
 	return session;
 }
 
+static void session_trace(const struct luo_session *session)
+{
+	trace_liveupdate_session(session->name, session->direction,
+				 session->state);
+}
+
 static void session_free(struct luo_session *session)
 {
+	xa_destroy(&session->order);
 	mutex_destroy(&session->lock);
 	kfree(session);
 }
@@ -120,6 +218,7 @@ static struct rhlist_head *find_name(struct luo_sessions *sessions,
 static int table_add(struct luo_session *session, bool unique)
 {
 	struct luo_sessions *sessions = table_of(session);
+	u64 seq;
 	int err;
 
 	guard(mutex)(&sessions->lock);
@@ -129,22 +228,32 @@ static int table_add(struct luo_session *session, bool unique)
 	}
 
 	/* Room for the record is made now: freezing is no time to run out */
-	if (session->direction == LUO_OUTGOING) {
+	if (session->direction == LIVEUPDATE_OUTGOING) {
 		err = kho_block_set_grow(&sessions->blocks,
 					 sessions->count + 1);
 		if (err)
 			return err;
 	}
 
-	err = rhltable_insert(&sessions->names, &session->by_name, name_params);
+	seq = sessions->seq + 1;
+	err = xa_err(xa_store(&sessions->order, seq, session,
+			      GFP_KERNEL_ACCOUNT));
+	if (!err) {
+		err = rhltable_insert(&sessions->names, &session->by_name,
+				      name_params);
+		if (err)
+			xa_erase(&sessions->order, seq);
+	}
 	if (err) {
 		kho_block_set_shrink(&sessions->blocks, sessions->count);
 		return -ENOMEM;
 	}
 
-	session->seq = ++sessions->seq;
+	session->seq = seq;
+	sessions->seq = seq;
 	list_add_tail(&session->list, &sessions->list);
 	sessions->count++;
+	session_trace(session);
 
 	return 0;
 }
@@ -155,6 +264,7 @@ static void table_del(struct luo_session *session)
 
 	guard(mutex)(&sessions->lock);
 	rhltable_remove(&sessions->names, &session->by_name, name_params);
+	xa_erase(&sessions->order, session->seq);
 	list_del(&session->list);
 	sessions->count--;
 	kho_block_set_shrink(&sessions->blocks, sessions->count);
@@ -184,7 +294,7 @@ struct luo_session *luo_session_create(struct luo *luo, const char *name)
 	if (!name_fits(name))
 		return ERR_PTR(-EINVAL);
 
-	session = session_new(luo, name, LUO_OUTGOING);
+	session = session_new(luo, name, LIVEUPDATE_OUTGOING);
 	if (!session)
 		return ERR_PTR(-ENOMEM);
 
@@ -206,8 +316,8 @@ static struct luo_session *find_claimable(struct luo_sessions *sessions,
 
 	rhl_for_each_entry_rcu(session, pos, find_name(sessions, name),
 			       by_name) {
-		if (!best || (best->state != LUO_SESSION_UNCLAIMED &&
-			      session->state == LUO_SESSION_UNCLAIMED) ||
+		if (!best || (best->state != LIVEUPDATE_SESSION_UNCLAIMED &&
+			      session->state == LIVEUPDATE_SESSION_UNCLAIMED) ||
 		    (best->state == session->state && session->seq < best->seq))
 			best = session;
 	}
@@ -226,20 +336,24 @@ static struct luo_session *claim(struct luo_sessions *sessions,
 
 	if (!session)
 		return ERR_PTR(-ENOENT);
-	if (session->state == LUO_SESSION_QUARANTINED)
+	if (session->state == LIVEUPDATE_SESSION_QUARANTINED)
 		return ERR_PTR(-EUCLEAN);
-	if (session->state == LUO_SESSION_CLAIMED)
+	if (session->state == LIVEUPDATE_SESSION_CLAIMED)
 		return ERR_PTR(-EINVAL);
 
-	session->state = LUO_SESSION_CLAIMED;
+	session->state = LIVEUPDATE_SESSION_CLAIMED;
+	session_trace(session);
 	return session;
 }
 
 static void unclaim(struct luo_session *session)
 {
 	guard(mutex)(&table_of(session)->lock);
-	if (session->state == LUO_SESSION_CLAIMED)
-		session->state = LUO_SESSION_UNCLAIMED;
+	if (session->state != LIVEUPDATE_SESSION_CLAIMED)
+		return;
+
+	session->state = LIVEUPDATE_SESSION_UNCLAIMED;
+	session_trace(session);
 }
 
 /**
@@ -260,7 +374,7 @@ struct luo_session *luo_session_claim(struct luo *luo, const char *name)
 	if (!name_fits(name))
 		return ERR_PTR(-ENOENT);
 
-	session = claim(&luo->sessions[LUO_INCOMING], name);
+	session = claim(&luo->sessions[LIVEUPDATE_INCOMING], name);
 	if (IS_ERR(session))
 		return session;
 
@@ -271,6 +385,24 @@ struct luo_session *luo_session_claim(struct luo *luo, const char *name)
 	}
 
 	return session;
+}
+
+static int finish(struct luo_session *session)
+{
+	int err;
+
+	lockdep_assert_held(&session->lock);
+	err = luo_files_can_finish(session);
+	if (err)
+		return err;
+
+	luo_files_finish(session);
+	scoped_guard(mutex, &table_of(session)->lock)
+		session->state = LIVEUPDATE_SESSION_FINISHED;
+	table_del(session);
+	session_trace(session);
+
+	return 0;
 }
 
 /**
@@ -285,28 +417,60 @@ struct luo_session *luo_session_claim(struct luo *luo, const char *name)
  */
 int luo_session_finish(struct luo_session *session)
 {
+	guard(mutex)(&session->lock);
+	if (session->state == LIVEUPDATE_SESSION_FINISHED)
+		return 0;
+
+	return finish(session);
+}
+
+static int discard(struct luo_session *session)
+{
 	int err;
 
-	scoped_guard(mutex, &session->lock) {
-		if (session->state == LUO_SESSION_FINISHED)
-			return 0;
-		err = luo_files_can_finish(session);
+	err = luo_session_decode(session);
+	if (err)
+		return err;
+
+	scoped_guard(mutex, &session->lock)
+		err = finish(session);
+	if (!err)
+		session_free(session);
+
+	return err;
+}
+
+/**
+ * luo_sessions_discard - finish all incoming sessions that nobody claimed
+ * @luo: the orchestrator
+ *
+ * What cannot be finished is reported, and stays as it is.
+ *
+ * Context: Process context, luo.transition held for writing.
+ */
+void luo_sessions_discard(struct luo *luo)
+{
+	struct luo_session *session, *next;
+	int err;
+
+	list_for_each_entry_safe(session, next,
+				 &luo->sessions[LIVEUPDATE_INCOMING].list,
+				 list) {
+		if (session->state != LIVEUPDATE_SESSION_UNCLAIMED)
+			continue;
+		err = discard(session);
 		if (err)
-			return err;
-
-		luo_files_finish(session);
-		scoped_guard(mutex, &table_of(session)->lock)
-			session->state = LUO_SESSION_FINISHED;
-		table_del(session);
+			pr_warn("session '%s' cannot be finished: %pe\n",
+				session->name, ERR_PTR(err));
 	}
-
-	return 0;
 }
 
 static void session_drop(struct luo_session *session)
 {
 	luo_files_unpreserve(session);
 	table_del(session);
+	session->state = LIVEUPDATE_SESSION_CLOSED;
+	session_trace(session);
 	session_free(session);
 }
 
@@ -325,15 +489,15 @@ void luo_session_release(struct luo_session *session)
 	bool frozen = session->luo->state == LIVEUPDATE_STATE_FROZEN;
 
 	lockdep_assert_held_read(&session->luo->transition);
-	if (session->state == LUO_SESSION_FINISHED)
+	if (session->state == LIVEUPDATE_SESSION_FINISHED)
 		session_free(session);
-	else if (session->direction == LUO_INCOMING)
+	else if (session->direction == LIVEUPDATE_INCOMING)
 		unclaim(session);
 	else if (!frozen)
 		session_drop(session);
 	else
 		scoped_guard(mutex, &table_of(session)->lock)
-			session->state = LUO_SESSION_CLOSED;
+			session->state = LIVEUPDATE_SESSION_CLOSED;
 }
 
 /**
@@ -355,7 +519,7 @@ int luo_session_receive(struct luo *luo, const struct luo_session_ser *ser)
 	if (err)
 		return err;
 
-	session = session_new(luo, ser->name, LUO_INCOMING);
+	session = session_new(luo, ser->name, LIVEUPDATE_INCOMING);
 	if (!session)
 		return -ENOMEM;
 
@@ -375,8 +539,9 @@ static void quarantine(struct luo_session *session)
 	       session->name);
 
 	guard(mutex)(&table_of(session)->lock);
-	session->state = LUO_SESSION_QUARANTINED;
+	session->state = LIVEUPDATE_SESSION_QUARANTINED;
 	session->luo->quarantined++;
+	session_trace(session);
 }
 
 static void quarantine_file(struct luo_session *session,
@@ -461,7 +626,7 @@ int luo_sessions_carry(struct luo *luo)
 	struct luo_session *session;
 	int err;
 
-	list_for_each_entry(session, &luo->sessions[LUO_INCOMING].list, list) {
+	list_for_each_entry(session, &luo->sessions[LIVEUPDATE_INCOMING].list, list) {
 		if (!is_unfinished(session))
 			continue;
 		err = session_carry(session);
@@ -485,33 +650,128 @@ void luo_sessions_uncarry(struct luo *luo)
 	struct luo_session *session;
 
 	list_for_each_entry_reverse(session,
-				    &luo->sessions[LUO_INCOMING].list, list)
+				    &luo->sessions[LIVEUPDATE_INCOMING].list, list)
 		luo_files_uncarry(session);
 }
 
-/* Undo freeze_list(), of what is before @end */
-static void unfreeze_list(struct luo_sessions *sessions, struct list_head *end)
-{
-	struct luo_session *session = list_entry(end, typeof(*session), list);
+/**
+ * struct freezer - a freeze of all sessions that is under way
+ * @luo:       the orchestrator
+ * @lock:      protects all below
+ * @direction: of the session that comes next
+ * @next:      where it is in the list of its direction
+ * @err:       why a session could not be frozen; no more are then
+ */
+struct freezer {
+	struct luo *luo;
+	/* protects all below */
+	spinlock_t lock;
+	enum liveupdate_direction direction;
+	struct list_head *next;
+	int err;
+};
 
-	list_for_each_entry_continue_reverse(session, &sessions->list, list)
-		luo_files_unfreeze(session);
+/**
+ * struct freeze_work - one of those who freeze sessions at the same time
+ * @work:    to queue
+ * @freezer: what to do
+ */
+struct freeze_work {
+	struct work_struct work;
+	struct freezer *freezer;
+};
+
+/* As many as that: a CPU each, and no more when there are very many */
+#define MAX_FREEZE_WORKS	32
+
+static struct list_head *list_of(struct freezer *freezer)
+{
+	return &freezer->luo->sessions[freezer->direction].list;
 }
 
-static int freeze_list(struct luo_sessions *sessions)
+/* The session to freeze next, or NULL if there are no more */
+static struct luo_session *next_to_freeze(struct freezer *freezer)
+{
+	struct luo_session *session;
+
+	guard(spinlock)(&freezer->lock);
+	if (freezer->err)
+		return NULL;
+	if (freezer->next == list_of(freezer) &&
+	    freezer->direction == LIVEUPDATE_OUTGOING) {
+		freezer->direction = LIVEUPDATE_INCOMING;
+		freezer->next = list_of(freezer)->next;
+	}
+	if (freezer->next == list_of(freezer))
+		return NULL;
+
+	session = list_entry(freezer->next, struct luo_session, list);
+	freezer->next = freezer->next->next;
+	return session;
+}
+
+/* Sessions are independent of each other; the files of one go in their order */
+static void freeze_sessions(struct freezer *freezer)
 {
 	struct luo_session *session;
 	int err;
 
-	list_for_each_entry(session, &sessions->list, list) {
+	while ((session = next_to_freeze(freezer))) {
 		err = luo_files_freeze(session);
-		if (err) {
-			unfreeze_list(sessions, &session->list);
-			return err;
-		}
-	}
+		session->frozen = !err;
+		if (!err)
+			continue;
 
-	return 0;
+		guard(spinlock)(&freezer->lock);
+		if (!freezer->err)
+			freezer->err = err;
+	}
+}
+
+static void unfreeze_list(struct luo_sessions *sessions)
+{
+	struct luo_session *session;
+
+	list_for_each_entry_reverse(session, &sessions->list, list) {
+		if (session->frozen)
+			luo_files_unfreeze(session);
+		session->frozen = false;
+	}
+}
+
+static unsigned int count_works(struct luo *luo)
+{
+	u64 sessions = luo->sessions[LIVEUPDATE_OUTGOING].count +
+		       luo->sessions[LIVEUPDATE_INCOMING].count;
+
+	return min3((u64)num_online_cpus(), sessions, (u64)MAX_FREEZE_WORKS);
+}
+
+static void do_work(struct work_struct *work)
+{
+	freeze_sessions(container_of(work, struct freeze_work, work)->freezer);
+}
+
+/* Others help where there is memory for it; the caller always can */
+static void freeze_together(struct freezer *freezer)
+{
+	unsigned int i, helpers = count_works(freezer->luo);
+	struct freeze_work *works;
+
+	helpers = helpers ? helpers - 1 : 0;
+	works = kzalloc_objs(*works, helpers);
+	if (!works)
+		helpers = 0;
+
+	for (i = 0; i < helpers; i++) {
+		INIT_WORK(&works[i].work, do_work);
+		works[i].freezer = freezer;
+		queue_work(system_dfl_wq, &works[i].work);
+	}
+	freeze_sessions(freezer);
+	for (i = 0; i < helpers; i++)
+		flush_work(&works[i].work);
+	kfree(works);
 }
 
 /**
@@ -519,23 +779,24 @@ static int freeze_list(struct luo_sessions *sessions)
  * @luo: the orchestrator
  *
  * Context: Process context, luo.transition held for writing.
- * Return: 0, or what the first handler that failed fails with; nothing is frozen
- * then.
+ * Return: 0, or what a handler failed with; nothing is frozen then.
  */
 int luo_sessions_freeze(struct luo *luo)
 {
-	struct luo_sessions *outgoing = &luo->sessions[LUO_OUTGOING];
-	int err;
+	struct freezer freezer = {
+		.luo = luo,
+		.direction = LIVEUPDATE_OUTGOING,
+		.next = luo->sessions[LIVEUPDATE_OUTGOING].list.next,
+	};
 
-	err = freeze_list(outgoing);
-	if (err)
-		return err;
+	spin_lock_init(&freezer.lock);
+	freeze_together(&freezer);
+	if (freezer.err) {
+		unfreeze_list(&luo->sessions[LIVEUPDATE_INCOMING]);
+		unfreeze_list(&luo->sessions[LIVEUPDATE_OUTGOING]);
+	}
 
-	err = freeze_list(&luo->sessions[LUO_INCOMING]);
-	if (err)
-		unfreeze_list(outgoing, &outgoing->list);
-
-	return err;
+	return freezer.err;
 }
 
 static void drop_closed(struct luo *luo)
@@ -543,8 +804,8 @@ static void drop_closed(struct luo *luo)
 	struct luo_session *session, *next;
 
 	list_for_each_entry_safe(session, next,
-				 &luo->sessions[LUO_OUTGOING].list, list) {
-		if (session->state == LUO_SESSION_CLOSED)
+				 &luo->sessions[LIVEUPDATE_OUTGOING].list, list) {
+		if (session->state == LIVEUPDATE_SESSION_CLOSED)
 			session_drop(session);
 	}
 }
@@ -559,18 +820,15 @@ static void drop_closed(struct luo *luo)
  */
 void luo_sessions_unfreeze(struct luo *luo)
 {
-	struct luo_sessions *outgoing = &luo->sessions[LUO_OUTGOING];
-	struct luo_sessions *incoming = &luo->sessions[LUO_INCOMING];
-
-	unfreeze_list(incoming, &incoming->list);
-	unfreeze_list(outgoing, &outgoing->list);
+	unfreeze_list(&luo->sessions[LIVEUPDATE_INCOMING]);
+	unfreeze_list(&luo->sessions[LIVEUPDATE_OUTGOING]);
 	drop_closed(luo);
 }
 
 /* Whether the session goes to the next kernel */
 static bool session_goes(const struct luo_session *session)
 {
-	return session->direction == LUO_OUTGOING || is_unfinished(session);
+	return session->direction == LIVEUPDATE_OUTGOING || is_unfinished(session);
 }
 
 static void session_encode(struct luo_session *session,
@@ -612,8 +870,8 @@ static u64 encode_list(struct luo_sessions *sessions,
  */
 int luo_sessions_encode(struct luo *luo, struct luo_root *root)
 {
-	struct luo_sessions *outgoing = &luo->sessions[LUO_OUTGOING];
-	struct luo_sessions *incoming = &luo->sessions[LUO_INCOMING];
+	struct luo_sessions *outgoing = &luo->sessions[LIVEUPDATE_OUTGOING];
+	struct luo_sessions *incoming = &luo->sessions[LIVEUPDATE_INCOMING];
 	struct kho_block_set_it it;
 	int err;
 
