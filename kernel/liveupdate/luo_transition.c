@@ -10,67 +10,216 @@
 
 #include <linux/errno.h>
 #include <linux/kexec.h>
+#include <linux/ktime.h>
+#include <linux/math64.h>
+#include <trace/events/liveupdate.h>
 
 #include "luo_internal.h"
 
 /**
  * struct luo_step - a step of a transition
- * @name:  for the log
+ * @name:  of what is called in it
+ * @phase: what it is
  * @enter: do it; when this fails nothing is done
  * @leave: undo it
  */
 struct luo_step {
 	const char *name;
+	enum liveupdate_phase phase;
 	int (*enter)(struct luo *luo);
 	void (*leave)(struct luo *luo);
 };
 
+static const struct luo_step prepare_steps[] = {
+	{ "subsystems", LIVEUPDATE_PHASE_PREPARE,
+	  luo_subsystems_prepare, luo_subsystems_cancel },
+};
+
 /*
- * The last step is the point of no return: the handover is complete, and all
- * that is left to do is to jump.
+ * Files may need subsystems, so they come first. The last step is the point of
+ * no return: the handover is complete, and all that is left to do is to jump.
  */
 static const struct luo_step freeze_steps[] = {
-	{ "carry",	luo_sessions_carry,	luo_sessions_uncarry },
-	{ "freeze",	luo_sessions_freeze,	luo_sessions_unfreeze },
-	{ "handover",	luo_handover_write,	luo_handover_clear },
+	{ "sessions", LIVEUPDATE_PHASE_CARRY,
+	  luo_sessions_carry, luo_sessions_uncarry },
+	{ "sessions", LIVEUPDATE_PHASE_FREEZE,
+	  luo_sessions_freeze, luo_sessions_unfreeze },
+	{ "subsystems", LIVEUPDATE_PHASE_FREEZE,
+	  luo_subsystems_freeze, luo_subsystems_unfreeze },
+	{ "handover", LIVEUPDATE_PHASE_HANDOVER,
+	  luo_handover_write, luo_handover_clear },
 };
+
+static int enter_step(struct luo *luo, const struct luo_step *step)
+{
+	struct luo_call call;
+	int err;
+
+	luo_call_start(&call, luo, step->phase, LUO_CALL_STEP, step->name, 0);
+	err = luo_call_end(&call, step->enter(luo));
+	luo->phase_ns[step->phase] += ktime_get_ns() - call.start;
+
+	return err;
+}
+
+static void leave_steps(struct luo *luo, const struct luo_step *steps, int n)
+{
+	while (n--)
+		steps[n].leave(luo);
+}
 
 static int enter_steps(struct luo *luo, const struct luo_step *steps, int n)
 {
 	int i, err;
 
-	for (i = 0; i < n; i++) {
-		err = steps[i].enter(luo);
-		if (!err)
-			continue;
+	for (i = 0; i < n; i++)
+		luo->phase_ns[steps[i].phase] = 0;
 
-		pr_err("live update called off, step '%s' failed: %pe\n",
-		       steps[i].name, ERR_PTR(err));
-		while (i--)
-			steps[i].leave(luo);
-		return err;
+	for (i = 0; i < n; i++) {
+		err = enter_step(luo, &steps[i]);
+		if (err) {
+			leave_steps(luo, steps, i);
+			return err;
+		}
 	}
 
 	return 0;
 }
 
-static int change_state(struct luo *luo, enum luo_event event)
+static void set_state(struct luo *luo, enum liveupdate_state state, u64 start)
 {
-	int next;
+	enum liveupdate_state old = luo->state;
 
 	lockdep_assert_held_write(&luo->transition);
-	next = luo_state_next(luo->state, event, luo_sessions_unfinished(luo));
+	WRITE_ONCE(luo->state, state);
+	WRITE_ONCE(luo->changes, luo->changes + 1);
+	trace_liveupdate_state(old, state);
+	pr_info("%s -> %s in %llu us\n", luo_state_name(old),
+		luo_state_name(state),
+		div_u64(ktime_get_ns() - start, NSEC_PER_USEC));
+	wake_up_interruptible(&luo->wait);
+	luo_sysfs_changed(luo);
+}
+
+static int next_state(struct luo *luo, enum luo_event event)
+{
+	return luo_state_next(luo->state, event, luo->updated);
+}
+
+/* ---- One function per event ---- */
+
+static int prepare(struct luo *luo)
+{
+	u64 start = ktime_get_ns();
+	int next, err;
+
+	next = next_state(luo, LUO_EVENT_PREPARE);
 	if (next < 0)
 		return next;
 
-	pr_debug("%s -> %s\n", luo_state_name(luo->state),
-		 luo_state_name(next));
-	luo->state = next;
+	err = enter_steps(luo, prepare_steps, ARRAY_SIZE(prepare_steps));
+	if (!err)
+		set_state(luo, next, start);
+
+	return err;
+}
+
+static int cancel(struct luo *luo)
+{
+	u64 start = ktime_get_ns();
+	int next;
+
+	next = next_state(luo, LUO_EVENT_CANCEL);
+	if (next < 0)
+		return next;
+
+	leave_steps(luo, prepare_steps, ARRAY_SIZE(prepare_steps));
+	set_state(luo, next, start);
 	return 0;
 }
 
+static int freeze(struct luo *luo)
+{
+	u64 start = ktime_get_ns();
+	int next, err;
+
+	next = next_state(luo, LUO_EVENT_FREEZE);
+	if (next < 0)
+		return next;
+
+	err = enter_steps(luo, freeze_steps, ARRAY_SIZE(freeze_steps));
+	if (!err)
+		set_state(luo, next, start);
+
+	return err;
+}
+
+static int finish(struct luo *luo)
+{
+	u64 start = ktime_get_ns();
+	int next;
+
+	next = next_state(luo, LUO_EVENT_FINISH);
+	if (next < 0)
+		return next;
+	if (luo_sessions_claimed(luo))
+		return -EBUSY;
+
+	luo_sessions_discard(luo);
+	luo_flbs_finish_all(luo);
+	luo_subsystems_finish(luo);
+	luo->updated = false;
+	luo->finished = true;
+	luo->phase_ns[LIVEUPDATE_PHASE_FINISH] = ktime_get_ns() - start;
+	set_state(luo, next, start);
+	return 0;
+}
+
+/* What fails from here until watch_failures(luo, false) is remembered */
+static void watch_failures(struct luo *luo, bool watch)
+{
+	guard(spinlock)(&luo->failure.lock);
+	luo->failure.closed = !watch;
+}
+
+/* Whether the previous kernel left something that has to be finished */
+static bool something_came(struct luo *luo)
+{
+	struct luo_item item;
+	int subsystem = 0, flb = 0;
+
+	return luo_sessions_unfinished(luo) ||
+	       (luo->received &&
+		(luo_item_next(luo->received, LUO_FDT_SUBSYSTEMS, &subsystem,
+			       &item) ||
+		 luo_item_next(luo->received, LUO_FDT_FLBS, &flb, &item)));
+}
+
+/* ---- Who sends them ---- */
+
 /**
- * luo_transition_settle - go back to rest if the last incoming session is gone
+ * luo_transition_boot - take up what the previous kernel left
+ * @luo: the orchestrator
+ *
+ * Context: Process context, at boot, takes luo.transition.
+ */
+void luo_transition_boot(struct luo *luo)
+{
+	u64 start = ktime_get_ns();
+
+	guard(rwsem_write)(&luo->transition);
+	luo_handover_receive_sessions(luo);
+	luo->updated = something_came(luo);
+	watch_failures(luo, true);
+	luo_subsystems_boot(luo);
+	watch_failures(luo, false);
+	luo->ready = true;
+	luo->phase_ns[LIVEUPDATE_PHASE_BOOT] = ktime_get_ns() - start;
+	luo->state = luo_state_at_rest(luo->updated);
+}
+
+/**
+ * luo_transition_settle - finish the update if its last session is finished
  * @luo: the orchestrator
  *
  * Context: Process context, takes luo.transition.
@@ -84,7 +233,43 @@ void luo_transition_settle(struct luo *luo)
 	guard(rwsem_write)(&luo->transition);
 	if (luo->state == LIVEUPDATE_STATE_UPDATED &&
 	    !luo_sessions_unfinished(luo))
-		change_state(luo, LUO_EVENT_FINISH);
+		finish(luo);
+}
+
+static int carry_out(struct luo *luo, enum luo_event event)
+{
+	switch (event) {
+	case LUO_EVENT_PREPARE:
+		return prepare(luo);
+	case LUO_EVENT_CANCEL:
+		return cancel(luo);
+	case LUO_EVENT_FINISH:
+		return finish(luo);
+	default:
+		return -EINVAL;
+	}
+}
+
+/**
+ * luo_transition_event - carry out an event of user space
+ * @luo:   the orchestrator
+ * @event: the event
+ *
+ * Context: Process context, takes luo.transition.
+ * Return: 0; -EINVAL when there is no such event, it may not come now, or is for
+ * reboot(2) only; -EBUSY when somebody has a session that is not finished; or what
+ * a participant fails with, and all is as before.
+ */
+int luo_transition_event(struct luo *luo, enum luo_event event)
+{
+	int err;
+
+	guard(rwsem_write)(&luo->transition);
+	watch_failures(luo, true);
+	err = carry_out(luo, event);
+	watch_failures(luo, false);
+
+	return err;
 }
 
 /*
@@ -93,27 +278,40 @@ void luo_transition_settle(struct luo *luo)
  */
 static int check_image(struct luo *luo)
 {
-	bool nothing = !luo->sessions[LUO_OUTGOING].count &&
-		       !luo_sessions_unfinished(luo);
+	bool nothing = !luo->sessions[LIVEUPDATE_OUTGOING].count &&
+		       !luo_sessions_unfinished(luo) &&
+		       list_empty(&luo->subsystems);
 
 	if (nothing || (kexec_image && kexec_image->kho.fdt))
 		return 0;
 
-	pr_err("the loaded kernel takes no handover, but there are sessions: load it with kexec_file_load()\n");
+	pr_err("the loaded kernel takes no handover, and there is something to hand over: load it with kexec_file_load()\n");
 	return -EOPNOTSUPP;
 }
 
-static int freeze(struct luo *luo)
+static void note_reboot(struct luo *luo)
 {
+	struct luo_root now = {};
+
+	luo_clock_stamp(&now);
+	luo->reboot_at = now.reboot_at;
+}
+
+/* Prepare if nobody did, and freeze; or be as before */
+static int reboot(struct luo *luo)
+{
+	bool prepared = luo->state == LIVEUPDATE_STATE_PREPARED;
 	int err;
 
-	err = change_state(luo, LUO_EVENT_FREEZE);
-	if (err)
-		return err;
+	if (!prepared) {
+		err = prepare(luo);
+		if (err)
+			return err;
+	}
 
-	err = enter_steps(luo, freeze_steps, ARRAY_SIZE(freeze_steps));
-	if (err)
-		change_state(luo, LUO_EVENT_UNFREEZE);
+	err = freeze(luo);
+	if (err && !prepared)
+		cancel(luo);
 
 	return err;
 }
@@ -132,7 +330,6 @@ static int freeze(struct luo *luo)
  */
 int luo_transition_reboot(struct luo *luo)
 {
-	bool prepare;
 	int err;
 
 	guard(rwsem_write)(&luo->transition);
@@ -140,13 +337,10 @@ int luo_transition_reboot(struct luo *luo)
 	if (err)
 		return err;
 
-	prepare = luo->state != LIVEUPDATE_STATE_PREPARED;
-	if (prepare)
-		err = change_state(luo, LUO_EVENT_PREPARE);
-	if (!err)
-		err = freeze(luo);
-	if (err && prepare)
-		change_state(luo, LUO_EVENT_CANCEL);
+	note_reboot(luo);
+	watch_failures(luo, true);
+	err = reboot(luo);
+	watch_failures(luo, false);
 
 	return err;
 }

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live Update Orchestrator: everything that it knows, in debugfs
+ *
+ * /sys/kernel/debug/liveupdate/outgoing and incoming list sessions and their
+ * files, FLBs and subsystems. For people, not for programs: the format can change.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/list_private.h>
+#include <linux/seq_file.h>
+
+#include "luo_internal.h"
+
+static void show_file(struct seq_file *m, const struct luo_file *lf)
+{
+	seq_printf(m, "  file %llu %s%s%s status %d in %#llx out %#llx\n",
+		   lf->token, lf->compatible,
+		   lf->handler ? "" : " (no handler)",
+		   lf->carried ? " (carried)" : "", lf->status, lf->in.data,
+		   lf->out.data);
+}
+
+static void show_session(struct seq_file *m, struct luo_session *session)
+{
+	struct luo_file *lf;
+
+	guard(mutex)(&session->lock);
+	seq_printf(m, "session \"%s\" state %u files %llu, %llu not decoded\n",
+		   session->name, session->state, session->nr_files,
+		   session->received.count);
+	list_for_each_entry(lf, &session->files, list)
+		show_file(m, lf);
+}
+
+/* Nobody makes or ends sessions meanwhile, as that takes the lock for reading */
+static void show_sessions(struct seq_file *m, struct luo *luo,
+			  enum liveupdate_direction direction)
+{
+	struct luo_session *session;
+
+	guard(rwsem_write)(&luo->transition);
+	list_for_each_entry(session, &luo->sessions[direction].list, list)
+		show_session(m, session);
+}
+
+static int outgoing_show(struct seq_file *m, void *unused)
+{
+	struct luo *luo = m->private;
+	struct liveupdate_subsystem *subsystem;
+	struct luo_flb *flb;
+
+	show_sessions(m, luo, LIVEUPDATE_OUTGOING);
+	scoped_guard(rwsem_read, &luo->handlers.lock) {
+		list_for_each_entry(flb, &luo->handlers.flbs, list)
+			seq_printf(m, "flb %s files %llu users %llu data %#llx\n",
+				   flb->flb->compatible, flb->out.files,
+				   flb->out.users, flb->out.data);
+	}
+	scoped_guard(rwsem_read, &luo->transition) {
+		list_private_for_each_entry(subsystem, &luo->subsystems, list)
+			seq_printf(m, "subsystem %s data %#llx\n",
+				   subsystem->name,
+				   ACCESS_PRIVATE(subsystem, data));
+	}
+
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(outgoing);
+
+static void show_items(struct seq_file *m, const struct luo *luo,
+		       const char *parent)
+{
+	struct luo_item item;
+	int cursor = 0;
+
+	while (luo->received &&
+	       luo_item_next(luo->received, parent, &cursor, &item))
+		seq_printf(m, "%s \"%s\" data %#llx count %llu\n", parent,
+			   item.compatible, item.data, item.count);
+}
+
+static int incoming_show(struct seq_file *m, void *unused)
+{
+	struct luo *luo = m->private;
+
+	show_sessions(m, luo, LIVEUPDATE_INCOMING);
+	show_items(m, luo, LUO_FDT_FLBS);
+	show_items(m, luo, LUO_FDT_SUBSYSTEMS);
+
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(incoming);
+
+/**
+ * luo_debugfs_register - make the folder; that it fails is of no consequence
+ * @luo: the orchestrator
+ *
+ * Context: Process context, at boot.
+ */
+void __init luo_debugfs_register(struct luo *luo)
+{
+	struct dentry *dir = debugfs_create_dir("liveupdate", NULL);
+
+	debugfs_create_file("outgoing", 0400, dir, luo, &outgoing_fops);
+	debugfs_create_file("incoming", 0400, dir, luo, &incoming_fops);
+}
