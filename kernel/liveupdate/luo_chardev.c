@@ -10,6 +10,8 @@
 #include <linux/errno.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
+#include <linux/poll.h>
+#include <linux/string.h>
 
 #include "luo_internal.h"
 
@@ -51,6 +53,47 @@ static int retrieve_session(struct luo_ucmd *ucmd)
 	return session_to_file(ucmd, luo_session_claim(ucmd->luo, arg->name));
 }
 
+static int get_info(struct luo_ucmd *ucmd)
+{
+	struct liveupdate_ioctl_get_info *arg = ucmd->arg;
+	struct luo *luo = ucmd->luo;
+
+	scoped_guard(spinlock, &luo->failure.lock) {
+		arg->last_errno = -luo->failure.err;
+		arg->last_phase = luo->failure.phase;
+		strscpy_pad(arg->last_participant, luo->failure.who,
+			    sizeof(arg->last_participant));
+	}
+	luo->chardev.seen = READ_ONCE(luo->changes);
+	arg->state = READ_ONCE(luo->state);
+	arg->number = luo->number;
+	arg->quarantined = READ_ONCE(luo->quarantined);
+	arg->features = LIVEUPDATE_FEATURE_EVENTS | LIVEUPDATE_FEATURE_WALK |
+			LIVEUPDATE_FEATURE_UNPRESERVE |
+			LIVEUPDATE_FEATURE_CARRY;
+	luo_sessions_count(luo, LIVEUPDATE_OUTGOING, &arg->outgoing_sessions,
+			   &arg->outgoing_files);
+	luo_sessions_count(luo, LIVEUPDATE_INCOMING, &arg->incoming_sessions,
+			   &arg->incoming_files);
+
+	return 0;
+}
+
+static int set_event(struct luo_ucmd *ucmd)
+{
+	const struct liveupdate_ioctl_set_event *arg = ucmd->arg;
+
+	if (arg->event > LIVEUPDATE_EVENT_CANCEL)
+		return -EINVAL;
+
+	return luo_transition_event(ucmd->luo, arg->event);
+}
+
+static int next_session(struct luo_ucmd *ucmd)
+{
+	return luo_session_next(ucmd->luo, ucmd->arg);
+}
+
 static const struct luo_ucmd_op chardev_ops[] = {
 	LUO_UCMD_OP(LIVEUPDATE_IOCTL_CREATE_SESSION,
 		    struct liveupdate_ioctl_create_session, name,
@@ -58,16 +101,30 @@ static const struct luo_ucmd_op chardev_ops[] = {
 	LUO_UCMD_OP(LIVEUPDATE_IOCTL_RETRIEVE_SESSION,
 		    struct liveupdate_ioctl_retrieve_session, name,
 		    LUO_UCMD_NEW_FD, retrieve_session),
+	LUO_UCMD_OP(LIVEUPDATE_IOCTL_GET_INFO,
+		    struct liveupdate_ioctl_get_info, last_participant,
+		    LUO_UCMD_OUTPUT | LUO_UCMD_UNLOCKED, get_info),
+	LUO_UCMD_OP(LIVEUPDATE_IOCTL_SET_EVENT,
+		    struct liveupdate_ioctl_set_event, event,
+		    LUO_UCMD_UNLOCKED, set_event),
+	LUO_UCMD_OP(LIVEUPDATE_IOCTL_NEXT_SESSION,
+		    struct liveupdate_ioctl_next_session, name,
+		    LUO_UCMD_OUTPUT | LUO_UCMD_UNLOCKED, next_session),
 };
 
 static_assert(sizeof(struct liveupdate_ioctl_create_session) <= LUO_UCMD_MAX_SIZE);
 static_assert(sizeof(struct liveupdate_ioctl_retrieve_session) <= LUO_UCMD_MAX_SIZE);
+static_assert(sizeof(struct liveupdate_ioctl_get_info) <= LUO_UCMD_MAX_SIZE);
+static_assert(sizeof(struct liveupdate_ioctl_next_session) <= LUO_UCMD_MAX_SIZE);
 
 static int chardev_open(struct inode *inode, struct file *file)
 {
-	if (test_and_set_bit(LUO_CHARDEV_OPEN, &luo_of(file)->chardev.flags))
+	struct luo *luo = luo_of(file);
+
+	if (test_and_set_bit(LUO_CHARDEV_OPEN, &luo->chardev.flags))
 		return -EBUSY;
 
+	luo->chardev.seen = READ_ONCE(luo->changes);
 	return 0;
 }
 
@@ -93,10 +150,20 @@ static long chardev_ioctl(struct file *file, unsigned int cmd,
 	return err;
 }
 
+/* Changes of state are exceptional: they are neither read nor written */
+static __poll_t chardev_poll(struct file *file, struct poll_table_struct *wait)
+{
+	struct luo *luo = luo_of(file);
+
+	poll_wait(file, &luo->wait, wait);
+	return READ_ONCE(luo->changes) != luo->chardev.seen ? EPOLLPRI : 0;
+}
+
 static const struct file_operations chardev_fops = {
 	.owner		= THIS_MODULE,
 	.open		= chardev_open,
 	.release	= chardev_release,
+	.poll		= chardev_poll,
 	.unlocked_ioctl	= chardev_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
 };

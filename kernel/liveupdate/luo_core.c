@@ -50,15 +50,19 @@ int luo_init(struct luo *luo)
 	int err;
 
 	init_rwsem(&luo->transition);
+	init_waitqueue_head(&luo->wait);
+	spin_lock_init(&luo->failure.lock);
+	luo->failure.closed = true;
+	INIT_LIST_HEAD(&luo->subsystems);
 	luo_handlers_init(&luo->handlers);
 
 	err = luo_files_init(&luo->files);
 	if (err)
 		return err;
-	err = luo_sessions_init(&luo->sessions[LUO_OUTGOING]);
+	err = luo_sessions_init(&luo->sessions[LIVEUPDATE_OUTGOING]);
 	if (err)
 		goto destroy_files;
-	err = luo_sessions_init(&luo->sessions[LUO_INCOMING]);
+	err = luo_sessions_init(&luo->sessions[LIVEUPDATE_INCOMING]);
 	if (err)
 		goto destroy_outgoing;
 
@@ -66,7 +70,7 @@ int luo_init(struct luo *luo)
 	return 0;
 
 destroy_outgoing:
-	luo_sessions_destroy(&luo->sessions[LUO_OUTGOING]);
+	luo_sessions_destroy(&luo->sessions[LIVEUPDATE_OUTGOING]);
 destroy_files:
 	luo_files_destroy(&luo->files);
 	return err;
@@ -78,8 +82,8 @@ destroy_files:
  */
 void luo_destroy(struct luo *luo)
 {
-	luo_sessions_destroy(&luo->sessions[LUO_INCOMING]);
-	luo_sessions_destroy(&luo->sessions[LUO_OUTGOING]);
+	luo_sessions_destroy(&luo->sessions[LIVEUPDATE_INCOMING]);
+	luo_sessions_destroy(&luo->sessions[LIVEUPDATE_OUTGOING]);
 	luo_files_destroy(&luo->files);
 }
 
@@ -98,6 +102,7 @@ static void __init receive(struct luo *luo)
 	}
 
 	luo->number = luo->root.number;
+	luo_clock_start(luo);
 	pr_info("live update %llu, from %s, with %llu sessions\n",
 		luo->number, luo->root.release, luo->root.nr_sessions);
 }
@@ -141,20 +146,31 @@ static int __init luo_late_init(void)
 	if (!enabled)
 		return 0;
 
-	luo_handover_receive_sessions(&instance);
-	instance.state = luo_state_at_rest(luo_sessions_unfinished(&instance));
-
-	err = luo_handover_setup(&instance);
-	if (!err)
-		err = luo_chardev_register(&instance);
+	err = luo_handover_setup(&instance) ?:
+	      luo_sysfs_register(&instance) ?:
+	      luo_chardev_register(&instance);
 	if (err) {
 		pr_err("off, cannot start: %pe\n", ERR_PTR(err));
 		enabled = false;
+		return err;
 	}
 
-	return err;
+	luo_debugfs_register(&instance);
+	return 0;
 }
 late_initcall(luo_late_init);
+
+/* Last, as subsystems register in initcalls */
+static int __init luo_boot(void)
+{
+	if (!enabled)
+		return 0;
+
+	luo_transition_boot(&instance);
+	luo_clock_init(&instance);
+	return 0;
+}
+late_initcall_sync(luo_boot);
 
 /**
  * liveupdate_enabled - whether live update is on
@@ -226,3 +242,143 @@ void liveupdate_unregister_file_handler(struct liveupdate_file_handler *handler)
 		luo_handler_del(&instance.handlers, handler);
 }
 EXPORT_SYMBOL_GPL(liveupdate_unregister_file_handler);
+
+/**
+ * liveupdate_register_flb - have files of a handler need an FLB
+ * @handler: the handler, registered
+ * @flb:     the FLB; it may be registered for other handlers, too
+ *
+ * Context: May sleep.
+ * Return: 0; -EOPNOTSUPP when live update is off; -EINVAL when a callback is
+ * missing, the compatible string is empty or not terminated, or the handler is not
+ * registered; -EEXIST when the FLB is registered for this handler, or another FLB
+ * has the same string; -ENOMEM.
+ */
+int liveupdate_register_flb(struct liveupdate_file_handler *handler,
+			    struct liveupdate_flb *flb)
+{
+	return enabled ? luo_flb_add(&instance, handler, flb) : -EOPNOTSUPP;
+}
+EXPORT_SYMBOL_GPL(liveupdate_register_flb);
+
+/**
+ * liveupdate_unregister_flb - undo liveupdate_register_flb()
+ * @handler: the handler, which no session has a file of
+ * @flb:     the FLB
+ *
+ * Context: May sleep.
+ */
+void liveupdate_unregister_flb(struct liveupdate_file_handler *handler,
+			       struct liveupdate_flb *flb)
+{
+	if (enabled)
+		luo_flb_del(&instance, handler, flb);
+}
+EXPORT_SYMBOL_GPL(liveupdate_unregister_flb);
+
+/**
+ * liveupdate_flb_get_incoming - get an object that came from the previous kernel
+ * @flb:  the FLB, registered
+ * @objp: set to the object, which stays until liveupdate_flb_put_incoming()
+ *
+ * Whoever asks first has it retrieved.
+ *
+ * Context: May sleep.
+ * Return: 0; -EOPNOTSUPP when live update is off; -ENOENT when none came;
+ * -ENODATA when it is finished; -ENODEV when its module is going away; or what the
+ * FLB's retrieve fails with, and it can be tried again.
+ */
+int liveupdate_flb_get_incoming(struct liveupdate_flb *flb, void **objp)
+{
+	return enabled ? luo_flb_get_incoming(flb, objp) : -EOPNOTSUPP;
+}
+EXPORT_SYMBOL_GPL(liveupdate_flb_get_incoming);
+
+/**
+ * liveupdate_flb_put_incoming - undo liveupdate_flb_get_incoming()
+ * @flb: the FLB
+ *
+ * Context: May sleep.
+ */
+void liveupdate_flb_put_incoming(struct liveupdate_flb *flb)
+{
+	luo_flb_put_incoming(flb);
+}
+EXPORT_SYMBOL_GPL(liveupdate_flb_put_incoming);
+
+/**
+ * liveupdate_flb_get_outgoing - get an object that goes to the next kernel
+ * @flb:  the FLB, registered
+ * @objp: set to the object, which stays until liveupdate_flb_put_outgoing()
+ *
+ * Context: May sleep.
+ * Return: 0; -EOPNOTSUPP when live update is off; -ENOENT while no file needs it.
+ */
+int liveupdate_flb_get_outgoing(struct liveupdate_flb *flb, void **objp)
+{
+	return enabled ? luo_flb_get_outgoing(flb, objp) : -EOPNOTSUPP;
+}
+EXPORT_SYMBOL_GPL(liveupdate_flb_get_outgoing);
+
+/**
+ * liveupdate_flb_put_outgoing - undo liveupdate_flb_get_outgoing()
+ * @flb: the FLB
+ *
+ * Context: May sleep.
+ */
+void liveupdate_flb_put_outgoing(struct liveupdate_flb *flb)
+{
+	luo_flb_put_outgoing(flb);
+}
+EXPORT_SYMBOL_GPL(liveupdate_flb_put_outgoing);
+
+/**
+ * liveupdate_register_subsystem - take part in live updates
+ * @subsystem: what to call; must stay until it is unregistered
+ *
+ * Once the kernel is up, the subsystem is given here what came for it.
+ *
+ * Context: May sleep. From early initcalls on.
+ * Return: 0; -EOPNOTSUPP when live update is off; -EINVAL when it has no
+ * operations, or its name is empty or not terminated; -EBUSY while an update is
+ * prepared; -EEXIST when the name is taken; -ENOENT when something that it depends
+ * on is not registered; -ELOOP when it depends on itself; or what its boot callback
+ * fails with.
+ */
+int liveupdate_register_subsystem(struct liveupdate_subsystem *subsystem)
+{
+	return enabled ? luo_subsystem_add(&instance, subsystem) : -EOPNOTSUPP;
+}
+EXPORT_SYMBOL_GPL(liveupdate_register_subsystem);
+
+/**
+ * liveupdate_unregister_subsystem - undo liveupdate_register_subsystem()
+ * @subsystem: a subsystem that was registered
+ *
+ * What it has prepared is cancelled, and what it was given is finished.
+ *
+ * Context: May sleep.
+ */
+void liveupdate_unregister_subsystem(struct liveupdate_subsystem *subsystem)
+{
+	if (enabled)
+		luo_subsystem_del(&instance, subsystem);
+}
+EXPORT_SYMBOL_GPL(liveupdate_unregister_subsystem);
+
+/**
+ * liveupdate_subsystem_get_data - ask for what came for a subsystem
+ * @subsystem: the subsystem, which need not be registered
+ * @data:      set to its word
+ *
+ * Context: Any, from early initcalls on: for what is needed before the subsystem
+ * is up.
+ * Return: 0; -EOPNOTSUPP when live update is off; -ENOENT when nothing came.
+ */
+int liveupdate_subsystem_get_data(struct liveupdate_subsystem *subsystem,
+				  u64 *data)
+{
+	return enabled ? luo_subsystem_get_data(&instance, subsystem, data) :
+			 -EOPNOTSUPP;
+}
+EXPORT_SYMBOL_GPL(liveupdate_subsystem_get_data);

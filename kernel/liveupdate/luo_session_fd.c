@@ -27,7 +27,43 @@ static int retrieve_fd(struct luo_ucmd *ucmd)
 {
 	const struct liveupdate_session_retrieve_fd *arg = ucmd->arg;
 
-	return luo_file_retrieve(ucmd->session, arg->token, &ucmd->file);
+	int err;
+
+	err = luo_file_retrieve(ucmd->session, arg->token, &ucmd->file,
+				ucmd->wanted);
+	if (!err)
+		luo_clock_retrieved(ucmd->luo);
+
+	return err;
+}
+
+static int unpreserve_fd(struct luo_ucmd *ucmd)
+{
+	const struct liveupdate_session_unpreserve_fd *arg = ucmd->arg;
+
+	if (arg->reserved)
+		return -EINVAL;
+
+	return luo_file_unpreserve(ucmd->session, arg->token);
+}
+
+static int next_file(struct luo_ucmd *ucmd)
+{
+	return luo_file_next(ucmd->session, ucmd->arg);
+}
+
+static int get_info(struct luo_ucmd *ucmd)
+{
+	struct liveupdate_session_get_info *arg = ucmd->arg;
+	struct luo_session *session = ucmd->session;
+
+	arg->direction = session->direction;
+	arg->state = READ_ONCE(session->state);
+	arg->reserved = 0;
+	arg->files = READ_ONCE(session->nr_files);
+	arg->bytes = luo_files_bytes(session);
+
+	return 0;
 }
 
 static int finish(struct luo_ucmd *ucmd)
@@ -64,12 +100,22 @@ static const struct luo_ucmd_op session_ops[] = {
 	LUO_UCMD_OP(LIVEUPDATE_SESSION_GET_NAME,
 		    struct liveupdate_session_get_name, name,
 		    LUO_UCMD_OUTPUT, get_name),
+	LUO_UCMD_OP(LIVEUPDATE_SESSION_UNPRESERVE_FD,
+		    struct liveupdate_session_unpreserve_fd, token,
+		    LUO_UCMD_OUTGOING, unpreserve_fd),
+	LUO_UCMD_OP(LIVEUPDATE_SESSION_NEXT_FILE,
+		    struct liveupdate_session_next_file, compatible,
+		    LUO_UCMD_OUTPUT, next_file),
+	LUO_UCMD_OP(LIVEUPDATE_SESSION_GET_INFO,
+		    struct liveupdate_session_get_info, bytes,
+		    LUO_UCMD_OUTPUT, get_info),
 };
 
 static_assert(sizeof(struct liveupdate_session_preserve_fd) <= LUO_UCMD_MAX_SIZE);
 static_assert(sizeof(struct liveupdate_session_retrieve_fd) <= LUO_UCMD_MAX_SIZE);
 static_assert(sizeof(struct liveupdate_session_finish) <= LUO_UCMD_MAX_SIZE);
 static_assert(sizeof(struct liveupdate_session_get_name) <= LUO_UCMD_MAX_SIZE);
+static_assert(sizeof(struct liveupdate_session_next_file) <= LUO_UCMD_MAX_SIZE);
 
 static long session_ioctl(struct file *file, unsigned int cmd,
 			  unsigned long arg)
@@ -103,7 +149,7 @@ static void session_show_fdinfo(struct seq_file *m, struct file *file)
 
 	seq_printf(m, "liveupdate-session:\t%s\n", session->name);
 	seq_printf(m, "liveupdate-direction:\t%s\n",
-		   session->direction == LUO_OUTGOING ? "outgoing" :
+		   session->direction == LIVEUPDATE_OUTGOING ? "outgoing" :
 							"incoming");
 	seq_printf(m, "liveupdate-files:\t%llu\n",
 		   READ_ONCE(session->nr_files));

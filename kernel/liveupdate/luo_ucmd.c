@@ -45,10 +45,10 @@ static int check_direction(const struct luo_ucmd_op *op,
 			   const struct luo_session *session)
 {
 	if ((op->flags & LUO_UCMD_OUTGOING) &&
-	    session->direction != LUO_OUTGOING)
+	    session->direction != LIVEUPDATE_OUTGOING)
 		return -EINVAL;
 	if ((op->flags & LUO_UCMD_INCOMING) &&
-	    session->direction != LUO_INCOMING)
+	    session->direction != LIVEUPDATE_INCOMING)
 		return -EINVAL;
 
 	return 0;
@@ -74,13 +74,29 @@ static int copy_out(const struct luo_ucmd_op *op, const struct luo_ucmd *ucmd,
 	       -EFAULT : 0;
 }
 
-static int execute(const struct luo_ucmd_op *op, struct luo_ucmd *ucmd)
+static int execute_once(const struct luo_ucmd_op *op, struct luo_ucmd *ucmd)
 {
+	if (op->flags & LUO_UCMD_UNLOCKED)
+		return op->execute(ucmd);
+
 	guard(rwsem_read)(&ucmd->luo->transition);
 	if (ucmd->luo->state == LIVEUPDATE_STATE_FROZEN)
 		return -EBUSY;
 
 	return op->execute(ucmd);
+}
+
+/* A handler that is missing may be in a module: get it, with no lock held */
+static int execute(const struct luo_ucmd_op *op, struct luo_ucmd *ucmd)
+{
+	int err = execute_once(op, ucmd);
+
+	if (!err || !ucmd->wanted[0])
+		return err;
+
+	luo_handler_request(ucmd->wanted);
+	ucmd->wanted[0] = '\0';
+	return execute_once(op, ucmd);
 }
 
 static int run_plain(const struct luo_ucmd_op *op, struct luo_ucmd *ucmd,
