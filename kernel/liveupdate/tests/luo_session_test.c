@@ -22,6 +22,7 @@ static struct mock {
 	struct luo luo;
 	char calls[2 * MAX_CALLS + 1];
 	unsigned int nr;
+	spinlock_t lock;	/* protects the calls */
 	char fail;	/* the letter whose next call fails */
 	char fail_file;	/* for which file */
 	bool busy;	/* can_finish says no */
@@ -36,6 +37,7 @@ static char digit(const struct liveupdate_file_op_args *args)
 
 static int called(char what, char file)
 {
+	guard(spinlock)(&mock->lock);
 	if (mock->nr < MAX_CALLS) {
 		mock->calls[2 * mock->nr] = what;
 		mock->calls[2 * mock->nr + 1] = file;
@@ -129,10 +131,15 @@ static struct liveupdate_file_handler once_handler = {
 	.compatible = "luo-kunit-once-v1",
 };
 
+static void forget_calls(void)
+{
+	memset(mock->calls, 0, sizeof(mock->calls));
+	mock->nr = 0;
+}
+
 #define EXPECT_CALLS(_test, _calls) do {				\
 	KUNIT_EXPECT_STREQ(_test, mock->calls, _calls);			\
-	memset(mock->calls, 0, sizeof(mock->calls));			\
-	mock->nr = 0;							\
+	forget_calls();							\
 } while (0)
 
 static struct luo_session *create(struct kunit *test, const char *name)
@@ -179,11 +186,12 @@ static int preserve(struct kunit *test, struct luo_session *session, u64 token)
 
 static int retrieve(struct luo_session *session, u64 token)
 {
+	char wanted[LIVEUPDATE_COMPATIBLE_LENGTH];
 	struct file *file;
 	int err;
 
 	guard(rwsem_read)(&mock->luo.transition);
-	err = luo_file_retrieve(session, token, &file);
+	err = luo_file_retrieve(session, token, &file, wanted);
 	if (!err)
 		fput(file);
 	return err;
@@ -199,7 +207,7 @@ static void receive(struct kunit *test, const char *name, u64 nr,
 
 	luo_session_ser_fill(&ser, name, 0, 0, 0);
 	KUNIT_ASSERT_EQ(test, luo_session_receive(&mock->luo, &ser), 0);
-	session = list_last_entry(&mock->luo.sessions[LUO_INCOMING].list,
+	session = list_last_entry(&mock->luo.sessions[LIVEUPDATE_INCOMING].list,
 				  struct luo_session, list);
 	strscpy(file.compatible, compatible);
 	guard(mutex)(&session->lock);
@@ -208,6 +216,7 @@ static void receive(struct kunit *test, const char *name, u64 nr,
 		KUNIT_ASSERT_EQ(test, luo_file_receive(session, &file), 0);
 	}
 	mock->luo.state = LIVEUPDATE_STATE_UPDATED;
+	mock->luo.updated = true;
 }
 
 static void finish(struct kunit *test, struct luo_session *session)
@@ -220,8 +229,8 @@ static void finish(struct kunit *test, struct luo_session *session)
 
 static void nothing_is_left(struct kunit *test)
 {
-	KUNIT_EXPECT_EQ(test, mock->luo.sessions[LUO_OUTGOING].count, 0);
-	KUNIT_EXPECT_EQ(test, mock->luo.sessions[LUO_INCOMING].count, 0);
+	KUNIT_EXPECT_EQ(test, mock->luo.sessions[LIVEUPDATE_OUTGOING].count, 0);
+	KUNIT_EXPECT_EQ(test, mock->luo.sessions[LIVEUPDATE_INCOMING].count, 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&mock->luo.files.tokens.nelems), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&mock->luo.files.ids.nelems), 0);
 	KUNIT_EXPECT_EQ(test, mock->luo.state, LIVEUPDATE_STATE_NORMAL);
@@ -255,31 +264,69 @@ static void failed_preserve(struct kunit *test)
 	nothing_is_left(test);
 }
 
+/* The calls for some files: sessions are frozen at the same time, in any order */
+static const char *calls_of(const char *files)
+{
+	static char calls[2 * MAX_CALLS + 1];
+	unsigned int i, nr = 0;
+
+	for (i = 0; i < mock->nr; i++) {
+		if (!strchr(files, mock->calls[2 * i + 1]))
+			continue;
+		calls[nr++] = mock->calls[2 * i];
+		calls[nr++] = mock->calls[2 * i + 1];
+	}
+	calls[nr] = '\0';
+
+	return calls;
+}
+
+/* What was frozen is unfrozen, and nothing else */
+static void expect_balance(struct kunit *test, const char *file)
+{
+	const char *calls = calls_of(file);
+
+	KUNIT_EXPECT_TRUE_MSG(test,
+			      !*calls || (calls[0] == 'F' && calls[2] == 'Z'),
+			      "file %s: %s", file, calls);
+}
+
 /* Session a with files 1 and 2, session b with 3: each freeze fails in turn */
 static void failed_freeze(struct kunit *test)
 {
-	static const struct {
-		char fail;
-		const char *calls;
-	} cases[] = {
-		{ '1', "F1" }, { '2', "F1F2Z1" }, { '3', "F1F2F3Z2Z1" },
-	};
 	struct luo_session *a = create(test, "a"), *b = create(test, "b");
-	int i;
 
 	preserve(test, a, 1);
 	preserve(test, a, 2);
 	preserve(test, b, 3);
 	EXPECT_CALLS(test, "P1P2P3");
 	down_write(&mock->luo.transition);
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		mock->fail = 'F';
-		mock->fail_file = cases[i].fail;
-		KUNIT_EXPECT_EQ(test, luo_sessions_freeze(&mock->luo), -EIO);
-		EXPECT_CALLS(test, cases[i].calls);
-	}
+	mock->fail = 'F';
+	mock->fail_file = '1';
+	KUNIT_EXPECT_EQ(test, luo_sessions_freeze(&mock->luo), -EIO);
+	KUNIT_EXPECT_STREQ(test, calls_of("12"), "F1");
+	expect_balance(test, "3");
+	forget_calls();
+
+	mock->fail = 'F';
+	mock->fail_file = '2';
+	KUNIT_EXPECT_EQ(test, luo_sessions_freeze(&mock->luo), -EIO);
+	KUNIT_EXPECT_STREQ(test, calls_of("12"), "F1F2Z1");
+	expect_balance(test, "3");
+	forget_calls();
+
+	mock->fail = 'F';
+	mock->fail_file = '3';
+	KUNIT_EXPECT_EQ(test, luo_sessions_freeze(&mock->luo), -EIO);
+	KUNIT_EXPECT_STREQ(test, calls_of("3"), "F3");
+	expect_balance(test, "1");
+	expect_balance(test, "2");
+	forget_calls();
+
 	KUNIT_EXPECT_EQ(test, luo_sessions_freeze(&mock->luo), 0);
-	EXPECT_CALLS(test, "F1F2F3");
+	KUNIT_EXPECT_STREQ(test, calls_of("12"), "F1F2");
+	KUNIT_EXPECT_STREQ(test, calls_of("3"), "F3");
+	forget_calls();
 	luo_sessions_unfreeze(&mock->luo);
 	EXPECT_CALLS(test, "Z3Z2Z1");
 	up_write(&mock->luo.transition);
@@ -331,7 +378,7 @@ static void names(struct kunit *test)
 /* A failed create at a block's boundary must leave no block without a record */
 static void no_empty_block(struct kunit *test)
 {
-	const u64 per_block = mock->luo.sessions[LUO_OUTGOING].blocks.count_per_block;
+	const u64 per_block = mock->luo.sessions[LIVEUPDATE_OUTGOING].blocks.count_per_block;
 	struct luo_session **sessions;
 	struct luo_root root = {};
 	struct luo_chain chain;
@@ -349,7 +396,7 @@ static void no_empty_block(struct kunit *test)
 	scoped_guard(rwsem_write, &mock->luo.transition)
 		KUNIT_EXPECT_EQ(test, luo_sessions_encode(&mock->luo, &root), 0);
 	KUNIT_EXPECT_EQ(test, root.nr_sessions, per_block);
-	KUNIT_EXPECT_EQ(test, mock->luo.sessions[LUO_OUTGOING].blocks.nblocks, 1);
+	KUNIT_EXPECT_EQ(test, mock->luo.sessions[LIVEUPDATE_OUTGOING].blocks.nblocks, 1);
 	chain = LUO_CHAIN(root.sessions, root.nr_sessions, struct luo_session_ser);
 	KUNIT_EXPECT_EQ(test, chain.count, per_block);
 	for (i = 0; i < per_block; i++)
@@ -500,6 +547,7 @@ static int init(struct kunit *test)
 	if (!mock)
 		return -ENOMEM;
 
+	spin_lock_init(&mock->lock);
 	err = luo_init(&mock->luo);
 	if (err)
 		return err;

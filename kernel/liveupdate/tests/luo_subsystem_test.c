@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tests of subsystems: the order in which they are called, and unwinding
+ *
+ * What they are called for is written down as letters: Prepare, Freeze, unfreeZe,
+ * Cancel, Boot, fInish, each followed by the subsystem's letter.
+ */
+
+#include <kunit/test.h>
+#include <linux/string.h>
+
+#include "../luo_internal.h"
+
+#define MAX_CALLS	64
+
+/* There is one at a time: callbacks find it here */
+static struct mock {
+	struct luo luo;
+	char calls[2 * MAX_CALLS + 1];
+	unsigned int nr;
+	char fail;	/* the letter whose next call fails */
+	char fail_name;	/* for which subsystem */
+} *mock;
+
+static int called(char what, const struct liveupdate_subsystem_args *args)
+{
+	char name = args->subsystem->name[0];
+
+	if (mock->nr < MAX_CALLS) {
+		mock->calls[2 * mock->nr] = what;
+		mock->calls[2 * mock->nr + 1] = name;
+		mock->nr++;
+	}
+
+	return mock->fail == what && mock->fail_name == name ? -EIO : 0;
+}
+
+static int mock_prepare(struct liveupdate_subsystem_args *args)
+{
+	args->data = args->subsystem->name[0];
+	return called('P', args);
+}
+
+static int mock_freeze(struct liveupdate_subsystem_args *args)
+{
+	return called('F', args);
+}
+
+static void mock_unfreeze(struct liveupdate_subsystem_args *args)
+{
+	called('Z', args);
+}
+
+static void mock_cancel(struct liveupdate_subsystem_args *args)
+{
+	called('C', args);
+}
+
+static int mock_boot(struct liveupdate_subsystem_args *args)
+{
+	return called('B', args);
+}
+
+static void mock_finish(struct liveupdate_subsystem_args *args)
+{
+	called('I', args);
+}
+
+static const struct liveupdate_subsystem_ops ops = {
+	.prepare	= mock_prepare,
+	.freeze		= mock_freeze,
+	.unfreeze	= mock_unfreeze,
+	.cancel		= mock_cancel,
+	.boot		= mock_boot,
+	.finish		= mock_finish,
+};
+
+static const struct liveupdate_subsystem_ops no_ops = {};
+
+static const char * const after_a[] = { "a", NULL };
+static const char * const after_a_b[] = { "a", "b", NULL };
+static const char * const after_d[] = { "d", NULL };
+static const char * const after_nobody[] = { "nobody", NULL };
+
+static struct liveupdate_subsystem a, b, c;
+
+static void add_three(struct kunit *test)
+{
+	KUNIT_ASSERT_EQ(test, luo_subsystem_add(&mock->luo, &a), 0);
+	KUNIT_ASSERT_EQ(test, luo_subsystem_add(&mock->luo, &b), 0);
+	KUNIT_ASSERT_EQ(test, luo_subsystem_add(&mock->luo, &c), 0);
+}
+
+static void del_three(void)
+{
+	luo_subsystem_del(&mock->luo, &c);
+	luo_subsystem_del(&mock->luo, &b);
+	luo_subsystem_del(&mock->luo, &a);
+}
+
+#define EXPECT_CALLS(_test, _calls) do {				\
+	KUNIT_EXPECT_STREQ(_test, mock->calls, _calls);			\
+	memset(mock->calls, 0, sizeof(mock->calls));			\
+	mock->nr = 0;							\
+} while (0)
+
+static void order(struct kunit *test)
+{
+	add_three(test);
+	down_write(&mock->luo.transition);
+	KUNIT_EXPECT_EQ(test, luo_subsystems_prepare(&mock->luo), 0);
+	EXPECT_CALLS(test, "PaPbPc");
+	KUNIT_EXPECT_EQ(test, luo_subsystems_freeze(&mock->luo), 0);
+	EXPECT_CALLS(test, "FcFbFa");
+	luo_subsystems_unfreeze(&mock->luo);
+	EXPECT_CALLS(test, "ZaZbZc");
+	luo_subsystems_cancel(&mock->luo);
+	EXPECT_CALLS(test, "CcCbCa");
+	up_write(&mock->luo.transition);
+	del_three();
+	EXPECT_CALLS(test, "");
+}
+
+static void failed_prepare(struct kunit *test)
+{
+	static const struct {
+		char who;
+		const char *calls;
+	} cases[] = {
+		{ 'a', "Pa" }, { 'b', "PaPbCa" }, { 'c', "PaPbPcCbCa" },
+	};
+	int i;
+
+	add_three(test);
+	mock->fail = 'P';
+	down_write(&mock->luo.transition);
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		mock->fail_name = cases[i].who;
+		KUNIT_EXPECT_EQ(test, luo_subsystems_prepare(&mock->luo), -EIO);
+		EXPECT_CALLS(test, cases[i].calls);
+	}
+	mock->fail = 0;
+	KUNIT_EXPECT_EQ(test, luo_subsystems_prepare(&mock->luo), 0);
+	EXPECT_CALLS(test, "PaPbPc");
+	up_write(&mock->luo.transition);
+	del_three();
+	EXPECT_CALLS(test, "CcCbCa");
+}
+
+static void failed_freeze(struct kunit *test)
+{
+	static const struct {
+		char who;
+		const char *calls;
+	} cases[] = {
+		{ 'c', "Fc" }, { 'b', "FcFbZc" }, { 'a', "FcFbFaZbZc" },
+	};
+	int i;
+
+	add_three(test);
+	mock->fail = 'F';
+	down_write(&mock->luo.transition);
+	KUNIT_EXPECT_EQ(test, luo_subsystems_prepare(&mock->luo), 0);
+	EXPECT_CALLS(test, "PaPbPc");
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		mock->fail_name = cases[i].who;
+		KUNIT_EXPECT_EQ(test, luo_subsystems_freeze(&mock->luo), -EIO);
+		EXPECT_CALLS(test, cases[i].calls);
+	}
+	luo_subsystems_cancel(&mock->luo);
+	EXPECT_CALLS(test, "CcCbCa");
+	up_write(&mock->luo.transition);
+	del_three();
+}
+
+static void events(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+
+	add_three(test);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_CANCEL),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_FREEZE),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_FINISH),
+			-EINVAL);
+	EXPECT_CALLS(test, "");
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_PREPARE), 0);
+	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_PREPARED);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_PREPARE),
+			-EINVAL);
+	EXPECT_CALLS(test, "PaPbPc");
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_CANCEL), 0);
+	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_NORMAL);
+	EXPECT_CALLS(test, "CcCbCa");
+	del_three();
+}
+
+static void failure_is_remembered(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+
+	add_three(test);
+	mock->fail = 'P';
+	mock->fail_name = 'b';
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_PREPARE),
+			-EIO);
+	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_NORMAL);
+	KUNIT_EXPECT_EQ(test, luo->failure.err, -EIO);
+	KUNIT_EXPECT_EQ(test, luo->failure.phase, LIVEUPDATE_PHASE_PREPARE);
+	KUNIT_EXPECT_STREQ(test, luo->failure.who, "subsystem b");
+	mock->fail_name = 'c';
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_PREPARE),
+			-EIO);
+	KUNIT_EXPECT_STREQ(test, luo->failure.who, "subsystem c");
+	mock->fail = 0;
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_PREPARE), 0);
+	KUNIT_EXPECT_STREQ(test, luo->failure.who, "subsystem c");
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_CANCEL), 0);
+	del_three();
+}
+
+static void registration(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+	struct liveupdate_subsystem same = { &ops, "a" };
+	struct liveupdate_subsystem itself = { &ops, "d", after_d };
+	struct liveupdate_subsystem unknown = { &ops, "d", after_nobody };
+	struct liveupdate_subsystem unnamed = { &ops, "" };
+	struct liveupdate_subsystem without = { NULL, "d" };
+	struct liveupdate_subsystem idle = { &no_ops, "d" };
+
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &b), -ENOENT);
+	add_three(test);
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &same), -EEXIST);
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &itself), -ELOOP);
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &unknown), -ENOENT);
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &unnamed), -EINVAL);
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &without), -EINVAL);
+
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_PREPARE), 0);
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &idle), -EBUSY);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_CANCEL), 0);
+
+	/* A subsystem with no operation at all goes along */
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &idle), 0);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_PREPARE), 0);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_CANCEL), 0);
+	luo_subsystem_del(luo, &idle);
+	del_three();
+	KUNIT_EXPECT_TRUE(test, list_empty(&luo->subsystems));
+}
+
+/* What the three have prepared, as the next kernel receives it */
+static void hand_over(struct kunit *test)
+{
+	void *fdt = kunit_kzalloc(test, LUO_FDT_SIZE, GFP_KERNEL);
+	struct luo *luo = &mock->luo;
+	struct luo_root root = {};
+
+	KUNIT_ASSERT_EQ(test, luo_transition_event(luo, LUO_EVENT_PREPARE), 0);
+	scoped_guard(rwsem_write, &luo->transition)
+		KUNIT_ASSERT_EQ(test,
+				luo_subsystems_encode(luo, &root.subsystems),
+				0);
+	KUNIT_ASSERT_EQ(test, luo_transition_event(luo, LUO_EVENT_CANCEL), 0);
+	KUNIT_ASSERT_LE(test, luo_root_size(&root), LUO_FDT_SIZE);
+	KUNIT_ASSERT_EQ(test, luo_root_encode(fdt, LUO_FDT_SIZE, &root), 0);
+	luo_items_free(&root.subsystems);
+	KUNIT_ASSERT_EQ(test, luo_root_decode(fdt, LUO_FDT_SIZE, &root), 0);
+	luo->received = fdt;
+}
+
+static void boot_and_finish(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+	u64 data;
+
+	add_three(test);
+	KUNIT_EXPECT_EQ(test, luo_subsystem_get_data(luo, &a, &data), -ENOENT);
+	hand_over(test);
+	mock->nr = 0;
+	memset(mock->calls, 0, sizeof(mock->calls));
+
+	KUNIT_EXPECT_EQ(test, luo_subsystem_get_data(luo, &b, &data), 0);
+	KUNIT_EXPECT_EQ(test, data, 'b');
+	luo_subsystem_del(luo, &c);
+	luo_transition_boot(luo);
+	EXPECT_CALLS(test, "BaBb");
+	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_UPDATED);
+
+	/* One that comes late is given what came for it */
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &c), 0);
+	EXPECT_CALLS(test, "Bc");
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_FINISH), 0);
+	EXPECT_CALLS(test, "IcIbIa");
+	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_NORMAL);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_FINISH),
+			-EINVAL);
+	del_three();
+	EXPECT_CALLS(test, "");
+}
+
+/* What depends on one that failed is not called, what does not is */
+static void failed_boot(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+
+	memcpy(&c, &(struct liveupdate_subsystem){ &ops, "c", after_a },
+	       sizeof(c));
+	add_three(test);
+	hand_over(test);
+	mock->nr = 0;
+	memset(mock->calls, 0, sizeof(mock->calls));
+	mock->fail = 'B';
+	mock->fail_name = 'b';
+	luo_transition_boot(luo);
+	EXPECT_CALLS(test, "BaBbBc");
+	KUNIT_EXPECT_STREQ(test, luo->failure.who, "subsystem b");
+	KUNIT_EXPECT_EQ(test, luo->failure.phase, LIVEUPDATE_PHASE_BOOT);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_FINISH), 0);
+	EXPECT_CALLS(test, "IcIa");
+	del_three();
+}
+
+static void boot_after_failed(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+
+	add_three(test);
+	hand_over(test);
+	mock->nr = 0;
+	memset(mock->calls, 0, sizeof(mock->calls));
+	mock->fail = 'B';
+	mock->fail_name = 'b';
+	luo_transition_boot(luo);
+	EXPECT_CALLS(test, "BaBb");
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_FINISH), 0);
+	EXPECT_CALLS(test, "Ia");
+	del_three();
+}
+
+static int init(struct kunit *test)
+{
+	mock = kunit_kzalloc(test, sizeof(*mock), GFP_KERNEL);
+	if (!mock)
+		return -ENOMEM;
+
+	memcpy(&a, &(struct liveupdate_subsystem){ &ops, "a" }, sizeof(a));
+	memcpy(&b, &(struct liveupdate_subsystem){ &ops, "b", after_a },
+	       sizeof(b));
+	memcpy(&c, &(struct liveupdate_subsystem){ &ops, "c", after_a_b },
+	       sizeof(c));
+	return luo_init(&mock->luo);
+}
+
+static void done(struct kunit *test)
+{
+	luo_destroy(&mock->luo);
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE(order),
+	KUNIT_CASE(failed_prepare),
+	KUNIT_CASE(failed_freeze),
+	KUNIT_CASE(events),
+	KUNIT_CASE(failure_is_remembered),
+	KUNIT_CASE(registration),
+	KUNIT_CASE(boot_and_finish),
+	KUNIT_CASE(failed_boot),
+	KUNIT_CASE(boot_after_failed),
+	{}
+};
+
+static struct kunit_suite suite = {
+	.name = "luo_subsystem",
+	.init = init,
+	.exit = done,
+	.test_cases = cases,
+};
+
+kunit_test_suite(suite);
