@@ -25,6 +25,7 @@ static const struct {
 	{ "proc",	"/proc",		"/proc/self" },
 	{ "sysfs",	"/sys",			"/sys/kernel" },
 	{ "debugfs",	"/sys/kernel/debug",	"/sys/kernel/debug/kho" },
+	{ "tracefs",	"/sys/kernel/tracing",	"/sys/kernel/tracing/events" },
 	{ "cgroup2",	CGROUP_ROOT,		CGROUP_ROOT "/cgroup.procs" },
 };
 
