@@ -147,7 +147,7 @@ struct liveupdate_flb {
 	const char compatible[LIVEUPDATE_FLB_COMPAT_LENGTH];
 
 	/* private: while it is registered; protected by the handlers' lock */
-	struct luo_flb __private *state;
+	struct luo_flb * __private state;
 };
 
 /**

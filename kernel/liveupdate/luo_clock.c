@@ -7,7 +7,7 @@
  * together with its rate.
  */
 
-#include <linux/errno.h>
+#include <linux/cpufeature.h>
 #include <linux/math64.h>
 #include <linux/sched/clock.h>
 #include <linux/timex.h>
@@ -15,7 +15,6 @@
 #include "luo_internal.h"
 
 #ifdef CONFIG_X86_TSC
-#include <asm/cpufeature.h>
 #include <asm/tsc.h>
 
 /* In kHz, 0 when the counter is of no use */

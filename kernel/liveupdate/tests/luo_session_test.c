@@ -382,7 +382,7 @@ static void no_empty_block(struct kunit *test)
 	struct luo_session **sessions;
 	struct luo_root root = {};
 	struct luo_chain chain;
-	char name[16];
+	char name[24];
 	u64 i;
 
 	sessions = kunit_kcalloc(test, per_block, sizeof(*sessions), GFP_KERNEL);
