@@ -330,10 +330,10 @@ static struct luo_flb_link *find_link(struct liveupdate_file_handler *handler,
 static bool is_complete(const struct liveupdate_flb *flb)
 {
 	const struct liveupdate_flb_ops *ops = flb->ops;
-	size_t len = strnlen(flb->compatible, sizeof(flb->compatible));
 
 	return ops && ops->preserve && ops->unpreserve && ops->retrieve &&
-	       ops->finish && len && len < sizeof(flb->compatible);
+	       ops->finish &&
+	       luo_string_fits(flb->compatible, sizeof(flb->compatible));
 }
 
 /* The state of an FLB, made if it is the first time that it is registered */

@@ -27,11 +27,11 @@ void luo_handlers_init(struct luo_handlers *handlers)
 static bool is_complete(const struct liveupdate_file_handler *handler)
 {
 	const struct liveupdate_file_ops *ops = handler->ops;
-	size_t len = strnlen(handler->compatible, sizeof(handler->compatible));
 
 	return ops && ops->can_preserve && ops->preserve && ops->unpreserve &&
 	       ops->retrieve && ops->finish &&
-	       len && len < sizeof(handler->compatible);
+	       luo_string_fits(handler->compatible,
+			       sizeof(handler->compatible));
 }
 
 static struct liveupdate_file_handler *

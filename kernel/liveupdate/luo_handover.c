@@ -317,13 +317,6 @@ void luo_session_ser_fill(struct luo_session_ser *ser, const char *name,
 	ser->crc = session_ser_crc(ser);
 }
 
-static bool string_fits(const char *string, size_t size)
-{
-	size_t len = strnlen(string, size);
-
-	return len && len < size;
-}
-
 /**
  * luo_session_ser_check - see whether the record of a session can be used
  * @ser: the record, which is not trusted
@@ -337,7 +330,7 @@ int luo_session_ser_check(const struct luo_session_ser *ser)
 		    sizeof(ser->compatible)))
 		return -EPROTONOSUPPORT;
 	if (ser->crc != session_ser_crc(ser) ||
-	    !string_fits(ser->name, sizeof(ser->name)))
+	    !luo_string_fits(ser->name, sizeof(ser->name)))
 		return -EUCLEAN;
 
 	return 0;
@@ -351,6 +344,6 @@ int luo_session_ser_check(const struct luo_session_ser *ser)
  */
 int luo_file_ser_check(const struct luo_file_ser *ser)
 {
-	return string_fits(ser->compatible, sizeof(ser->compatible)) ?
+	return luo_string_fits(ser->compatible, sizeof(ser->compatible)) ?
 	       0 : -EUCLEAN;
 }

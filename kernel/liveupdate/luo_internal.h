@@ -27,10 +27,19 @@
 #include <linux/rhashtable-types.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
+#include <linux/string.h>
 #include <linux/wait.h>
 #include <linux/xarray.h>
 
 struct luo;
+
+/* Names and compatible strings: not empty, and with their NUL within @size */
+static inline bool luo_string_fits(const char *string, size_t size)
+{
+	size_t len = strnlen(string, size);
+
+	return len && len < size;
+}
 
 /* ---- luo_state.c: which event may come when ---- */
 

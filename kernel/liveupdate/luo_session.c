@@ -272,9 +272,7 @@ static void table_del(struct luo_session *session)
 
 static bool name_fits(const char *name)
 {
-	size_t len = strnlen(name, LIVEUPDATE_SESSION_NAME_LENGTH);
-
-	return len && len < LIVEUPDATE_SESSION_NAME_LENGTH;
+	return luo_string_fits(name, LIVEUPDATE_SESSION_NAME_LENGTH);
 }
 
 /**

@@ -380,9 +380,8 @@ static int check_dependencies(struct luo *luo,
 
 static int check(struct luo *luo, const struct liveupdate_subsystem *subsystem)
 {
-	size_t len = strnlen(subsystem->name, sizeof(subsystem->name));
-
-	if (!subsystem->ops || !len || len == sizeof(subsystem->name))
+	if (!subsystem->ops ||
+	    !luo_string_fits(subsystem->name, sizeof(subsystem->name)))
 		return -EINVAL;
 	if (luo->state == LIVEUPDATE_STATE_PREPARED ||
 	    luo->state == LIVEUPDATE_STATE_FROZEN)
