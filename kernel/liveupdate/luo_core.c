@@ -54,6 +54,7 @@ int luo_init(struct luo *luo)
 	spin_lock_init(&luo->failure.lock);
 	luo->failure.closed = true;
 	INIT_LIST_HEAD(&luo->subsystems);
+	xa_init(&luo->taken);
 	luo_handlers_init(&luo->handlers);
 
 	err = luo_files_init(&luo->files);
@@ -85,6 +86,7 @@ void luo_destroy(struct luo *luo)
 	luo_sessions_destroy(&luo->sessions[LIVEUPDATE_INCOMING]);
 	luo_sessions_destroy(&luo->sessions[LIVEUPDATE_OUTGOING]);
 	luo_files_destroy(&luo->files);
+	xa_destroy(&luo->taken);
 }
 
 /* A handover that cannot be used is reported; the kernel works on without */

@@ -262,7 +262,7 @@ bool luo_item_next(const void *fdt, const char *parent, int *cursor,
 			 fdt_first_subnode(fdt, node);
 	for (; node > 0; node = fdt_next_subnode(fdt, node)) {
 		*cursor = node;
-		memset(item, 0, sizeof(*item));
+		*item = (struct luo_item){ .node = node };
 		if (!decode_item(fdt, node, item))
 			return true;
 	}

@@ -64,11 +64,13 @@ int luo_state_next(enum liveupdate_state state, enum luo_event event,
  * @compatible: its name
  * @data:       its word
  * @count:      of an FLB: files that need it
+ * @node:       where it was read
  */
 struct luo_item {
 	char compatible[LIVEUPDATE_COMPATIBLE_LENGTH];
 	u64 data;
 	u64 count;
+	int node;
 };
 
 /**
@@ -237,6 +239,7 @@ int luo_subsystems_freeze(struct luo *luo);
 void luo_subsystems_unfreeze(struct luo *luo);
 void luo_subsystems_boot(struct luo *luo);
 void luo_subsystems_finish(struct luo *luo);
+int luo_subsystems_check_carry(struct luo *luo);
 int luo_subsystems_encode(struct luo *luo, struct luo_items *items);
 
 /* ---- luo_session.c: named containers of files ---- */
@@ -608,6 +611,8 @@ int luo_chardev_register(struct luo *luo);
  * @wait:        woken at each
  * @subsystems:  of struct liveupdate_subsystem, in an order in which what others
  *               depend on comes first; protected by @transition
+ * @taken:       nodes of @received that a subsystem has got; protected by
+ *               @transition
  * @number:      fixed after boot: live updates since the last cold boot
  * @fdt:         root of the outgoing handover, in memory that crosses; protected
  *               by @transition
@@ -637,6 +642,7 @@ struct luo {
 	u64 changes;
 	wait_queue_head_t wait;
 	struct list_head subsystems;
+	struct xarray taken;
 	u64 number;
 	void *fdt;
 	size_t fdt_size;

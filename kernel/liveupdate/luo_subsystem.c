@@ -93,6 +93,7 @@ static void cancel(struct luo *luo, struct liveupdate_subsystem *subsystem)
 
 	call_void(luo, subsystem, LIVEUPDATE_PHASE_CANCEL,
 		  subsystem->ops->cancel, ACCESS_PRIVATE(subsystem, data));
+	ACCESS_PRIVATE(subsystem, data) = 0;
 	*flags_of(subsystem) &= ~SUBSYSTEM_PREPARED;
 	module_put(subsystem->ops->owner);
 }
@@ -119,30 +120,52 @@ static void unfreeze(struct luo *luo, struct liveupdate_subsystem *subsystem)
 	*flags_of(subsystem) &= ~SUBSYSTEM_FROZEN;
 }
 
+/* Whether something came that nobody has got yet, and the update is not over */
+static bool find_untaken(struct luo *luo, const char *name,
+			 struct luo_item *item)
+{
+	return !luo->finished &&
+	       luo_item_find(luo->received, LUO_FDT_SUBSYSTEMS, name, item) &&
+	       !xa_load(&luo->taken, item->node);
+}
+
+static int boot_with(struct luo *luo, struct liveupdate_subsystem *subsystem,
+		     struct luo_item *item)
+{
+	int err;
+
+	/* Room for the note is made now: what is given cannot be taken back */
+	err = xa_reserve(&luo->taken, item->node, GFP_KERNEL);
+	if (err)
+		return err;
+
+	err = call(luo, subsystem, LIVEUPDATE_PHASE_BOOT, subsystem->ops->boot,
+		   &item->data);
+	if (err)
+		return err;
+
+	xa_store(&luo->taken, item->node, xa_mk_value(1), GFP_KERNEL);
+	ACCESS_PRIVATE(subsystem, incoming) = item->data;
+	*flags_of(subsystem) |= SUBSYSTEM_BOOTED;
+	return 0;
+}
+
 /* Give a subsystem what came for it, unless that is done or nothing came */
 static int boot(struct luo *luo, struct liveupdate_subsystem *subsystem)
 {
 	struct luo_item item;
 	int err;
 
-	if ((*flags_of(subsystem) & SUBSYSTEM_BOOTED) || !luo->received ||
-	    luo->finished ||
-	    !luo_item_find(luo->received, LUO_FDT_SUBSYSTEMS, subsystem->name,
-			   &item))
+	if (!find_untaken(luo, subsystem->name, &item))
 		return 0;
 	if (!try_module_get(subsystem->ops->owner))
 		return -ENODEV;
 
-	err = call(luo, subsystem, LIVEUPDATE_PHASE_BOOT, subsystem->ops->boot,
-		   &item.data);
-	if (err) {
+	err = boot_with(luo, subsystem, &item);
+	if (err)
 		module_put(subsystem->ops->owner);
-		return err;
-	}
 
-	ACCESS_PRIVATE(subsystem, incoming) = item.data;
-	*flags_of(subsystem) |= SUBSYSTEM_BOOTED;
-	return 0;
+	return err;
 }
 
 static void finish(struct luo *luo, struct liveupdate_subsystem *subsystem)
@@ -317,6 +340,43 @@ void luo_subsystems_finish(struct luo *luo)
 	lockdep_assert_held_write(&luo->transition);
 	list_private_for_each_entry_reverse(subsystem, &luo->subsystems, list)
 		finish(luo, subsystem);
+}
+
+static int note_missing(struct luo *luo, const char *name)
+{
+	struct luo_call call;
+
+	luo_call_start(&call, luo, LIVEUPDATE_PHASE_CARRY, LUO_CALL_SUBSYSTEM,
+		       name, 0);
+	return luo_call_end(&call, -ENOENT);
+}
+
+/**
+ * luo_subsystems_check_carry - see that no subsystem's state would be lost
+ * @luo: the orchestrator
+ *
+ * Only the subsystem knows what belongs to its state, so what came for one that is
+ * not there cannot be carried to the next kernel.
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: 0, or -ENOENT when there is such a one and the update is not finished.
+ */
+int luo_subsystems_check_carry(struct luo *luo)
+{
+	struct luo_item item;
+	int cursor = 0;
+
+	if (luo->finished || !luo->received)
+		return 0;
+
+	while (luo_item_next(luo->received, LUO_FDT_SUBSYSTEMS, &cursor,
+			     &item)) {
+		if (!xa_load(&luo->taken, item.node) &&
+		    !luo_subsystem_find(luo, item.compatible))
+			return note_missing(luo, item.compatible);
+	}
+
+	return 0;
 }
 
 /**

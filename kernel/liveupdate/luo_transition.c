@@ -30,6 +30,10 @@ struct luo_step {
 	void (*leave)(struct luo *luo);
 };
 
+static void no_undo(struct luo *luo)
+{
+}
+
 static const struct luo_step prepare_steps[] = {
 	{ "subsystems", LIVEUPDATE_PHASE_PREPARE,
 	  luo_subsystems_prepare, luo_subsystems_cancel },
@@ -40,6 +44,8 @@ static const struct luo_step prepare_steps[] = {
  * no return: the handover is complete, and all that is left to do is to jump.
  */
 static const struct luo_step freeze_steps[] = {
+	{ "subsystems", LIVEUPDATE_PHASE_CARRY,
+	  luo_subsystems_check_carry, no_undo },
 	{ "sessions", LIVEUPDATE_PHASE_CARRY,
 	  luo_sessions_carry, luo_sessions_uncarry },
 	{ "sessions", LIVEUPDATE_PHASE_FREEZE,
