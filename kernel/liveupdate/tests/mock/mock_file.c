@@ -155,6 +155,7 @@ static int mock_retrieve(struct liveupdate_file_op_args *args)
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 
+	file->f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
 	retain_and_null_ptr(mock);
 	args->file = file;
 	mock_ser_put(mock_ser_take(args->serialized_data));

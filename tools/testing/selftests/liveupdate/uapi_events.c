@@ -16,27 +16,10 @@
 
 #define SYSFS	"/sys/kernel/liveupdate/"
 
-static int get_info(int dev, struct liveupdate_ioctl_get_info *info)
-{
-	memset(info, 0xff, sizeof(*info));
-	info->size = sizeof(*info);
-	return luo_ioctl(dev, LIVEUPDATE_IOCTL_GET_INFO, info);
-}
-
-static int send_event(int dev, unsigned int number)
-{
-	struct liveupdate_ioctl_set_event event = {
-		.size = sizeof(event),
-		.event = number,
-	};
-
-	return luo_ioctl(dev, LIVEUPDATE_IOCTL_SET_EVENT, &event);
-}
-
 static int state_of(int dev)
 {
 	struct liveupdate_ioctl_get_info info;
-	int ret = get_info(dev, &info);
+	int ret = luo_get_info(dev, &info);
 
 	return ret ? ret : (int)info.state;
 }
@@ -51,16 +34,6 @@ static int next_file(int session, struct liveupdate_session_next_file *next)
 {
 	next->size = sizeof(*next);
 	return luo_ioctl(session, LIVEUPDATE_SESSION_NEXT_FILE, next);
-}
-
-static int unpreserve(int session, uint64_t token)
-{
-	struct liveupdate_session_unpreserve_fd arg = {
-		.size = sizeof(arg),
-		.token = token,
-	};
-
-	return luo_ioctl(session, LIVEUPDATE_SESSION_UNPRESERVE_FD, &arg);
 }
 
 static int session_info(int session, struct liveupdate_session_get_info *info)
@@ -104,7 +77,7 @@ TEST_F(events, info_counts)
 	struct liveupdate_ioctl_get_info info;
 	int a, b, file;
 
-	ASSERT_EQ(0, get_info(self->dev, &info));
+	ASSERT_EQ(0, luo_get_info(self->dev, &info));
 	EXPECT_EQ(0, info.outgoing_sessions);
 	EXPECT_EQ(0, info.outgoing_files);
 	EXPECT_EQ(0, info.incoming_sessions);
@@ -119,7 +92,7 @@ TEST_F(events, info_counts)
 	b = luo_create(self->dev, "b");
 	file = memfd_filled("f", 0, 4096, 1);
 	ASSERT_EQ(0, luo_preserve(a, file, 1));
-	ASSERT_EQ(0, get_info(self->dev, &info));
+	ASSERT_EQ(0, luo_get_info(self->dev, &info));
 	EXPECT_EQ(2, info.outgoing_sessions);
 	EXPECT_EQ(1, info.outgoing_files);
 	EXPECT_TRUE(sysfs_says("outgoing", "2 1"));
@@ -128,66 +101,66 @@ TEST_F(events, info_counts)
 	close(a);
 	close(b);
 	close(file);
-	ASSERT_EQ(0, get_info(self->dev, &info));
+	ASSERT_EQ(0, luo_get_info(self->dev, &info));
 	EXPECT_EQ(0, info.outgoing_sessions);
 	EXPECT_EQ(0, info.outgoing_files);
 }
 
 TEST_F(events, prepare_and_cancel)
 {
-	EXPECT_EQ(-EINVAL, send_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
-	EXPECT_EQ(-EINVAL, send_event(self->dev, LIVEUPDATE_EVENT_FINISH));
+	EXPECT_EQ(-EINVAL, luo_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
+	EXPECT_EQ(-EINVAL, luo_event(self->dev, LIVEUPDATE_EVENT_FINISH));
 	EXPECT_TRUE(sysfs_says("state", "normal"));
-	ASSERT_EQ(0, send_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
+	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
 	EXPECT_EQ(LIVEUPDATE_STATE_PREPARED, state_of(self->dev));
 	EXPECT_TRUE(sysfs_says("state", "prepared"));
-	EXPECT_EQ(-EINVAL, send_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
-	EXPECT_EQ(-EINVAL, send_event(self->dev, LIVEUPDATE_EVENT_FINISH));
+	EXPECT_EQ(-EINVAL, luo_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
+	EXPECT_EQ(-EINVAL, luo_event(self->dev, LIVEUPDATE_EVENT_FINISH));
 	EXPECT_EQ(LIVEUPDATE_STATE_PREPARED, state_of(self->dev));
-	ASSERT_EQ(0, send_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
+	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
 	EXPECT_TRUE(sysfs_says("state", "normal"));
 }
 
 TEST_F(events, freeze_is_not_for_users)
 {
-	EXPECT_EQ(-EINVAL, send_event(self->dev, LIVEUPDATE_EVENT_FREEZE));
-	ASSERT_EQ(0, send_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
-	EXPECT_EQ(-EINVAL, send_event(self->dev, LIVEUPDATE_EVENT_FREEZE));
+	EXPECT_EQ(-EINVAL, luo_event(self->dev, LIVEUPDATE_EVENT_FREEZE));
+	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
+	EXPECT_EQ(-EINVAL, luo_event(self->dev, LIVEUPDATE_EVENT_FREEZE));
 	EXPECT_EQ(LIVEUPDATE_STATE_PREPARED, state_of(self->dev));
-	ASSERT_EQ(0, send_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
+	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
 }
 
 TEST_F(events, unknown_events)
 {
-	EXPECT_EQ(-EINVAL, send_event(self->dev, 4));
-	EXPECT_EQ(-EINVAL, send_event(self->dev, 5));
-	EXPECT_EQ(-EINVAL, send_event(self->dev, ~0U));
+	EXPECT_EQ(-EINVAL, luo_event(self->dev, 4));
+	EXPECT_EQ(-EINVAL, luo_event(self->dev, 5));
+	EXPECT_EQ(-EINVAL, luo_event(self->dev, ~0U));
 }
 
 TEST_F(events, prepared_outlives_the_agent)
 {
-	ASSERT_EQ(0, send_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
+	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
 	close(self->dev);
 	EXPECT_TRUE(sysfs_says("state", "prepared"));
 	self->dev = luo_open();
 	ASSERT_LE(0, self->dev);
 	EXPECT_EQ(LIVEUPDATE_STATE_PREPARED, state_of(self->dev));
-	ASSERT_EQ(0, send_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
+	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
 }
 
 TEST_F(events, sessions_change_while_prepared)
 {
 	int session, file = memfd_filled("f", 0, 3 * 4096, 1);
 
-	ASSERT_EQ(0, send_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
+	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
 	session = luo_create(self->dev, "s");
 	ASSERT_LE(0, session);
 	EXPECT_EQ(0, luo_preserve(session, file, 1));
-	EXPECT_EQ(0, unpreserve(session, 1));
+	EXPECT_EQ(0, luo_unpreserve(session, 1));
 	EXPECT_EQ(0, luo_preserve(session, file, 2));
 	close(session);
 	close(file);
-	ASSERT_EQ(0, send_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
+	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
 }
 
 static int poll_now(int fd)
@@ -200,12 +173,12 @@ static int poll_now(int fd)
 TEST_F(events, poll_tells_of_changes)
 {
 	EXPECT_EQ(0, poll_now(self->dev));
-	ASSERT_EQ(0, send_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
+	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
 	EXPECT_EQ(POLLPRI, poll_now(self->dev));
 	EXPECT_EQ(POLLPRI, poll_now(self->dev));
 	EXPECT_EQ(LIVEUPDATE_STATE_PREPARED, state_of(self->dev));
 	EXPECT_EQ(0, poll_now(self->dev));
-	ASSERT_EQ(0, send_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
+	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
 	EXPECT_EQ(POLLPRI, poll_now(self->dev));
 	close(self->dev);
 	self->dev = luo_open();
@@ -221,11 +194,11 @@ TEST_F(events, sysfs_state_can_be_polled)
 	ASSERT_LE(0, pollfd.fd);
 	ASSERT_LT(0, read(pollfd.fd, text, sizeof(text)));
 	EXPECT_EQ(0, poll(&pollfd, 1, 0));
-	ASSERT_EQ(0, send_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
+	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
 	EXPECT_EQ(1, poll(&pollfd, 1, 1000));
 	EXPECT_TRUE(pollfd.revents & POLLPRI);
 	close(pollfd.fd);
-	ASSERT_EQ(0, send_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
+	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
 }
 
 TEST_F(events, walk_over_sessions)
@@ -305,11 +278,11 @@ TEST_F(events, unpreserve_gives_one_back)
 
 	ASSERT_EQ(0, luo_preserve(a, one, 1));
 	ASSERT_EQ(0, luo_preserve(a, two, 2));
-	EXPECT_EQ(-ENOENT, unpreserve(a, 3));
-	EXPECT_EQ(-ENOENT, unpreserve(b, 1));
+	EXPECT_EQ(-ENOENT, luo_unpreserve(a, 3));
+	EXPECT_EQ(-ENOENT, luo_unpreserve(b, 1));
 	EXPECT_EQ(-EPERM, ftruncate(one, 0) ? -errno : 0);
-	ASSERT_EQ(0, unpreserve(a, 1));
-	EXPECT_EQ(-ENOENT, unpreserve(a, 1));
+	ASSERT_EQ(0, luo_unpreserve(a, 1));
+	EXPECT_EQ(-ENOENT, luo_unpreserve(a, 1));
 	EXPECT_EQ(0, ftruncate(one, 4096));
 	EXPECT_EQ(0, luo_preserve(b, one, 1));
 	EXPECT_EQ(-EEXIST, luo_preserve(a, one, 2));
@@ -370,9 +343,9 @@ TEST_F(events, tracepoints_tell_of_the_transition)
 	ASSERT_LE(0, text_write("/sys/kernel/tracing/trace", "\n"));
 	ASSERT_LE(0, text_write("/sys/kernel/tracing/events/liveupdate/enable",
 				"1"));
-	ASSERT_EQ(0, send_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
+	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
 	close(luo_create(self->dev, "traced"));
-	ASSERT_EQ(0, send_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
+	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
 	ASSERT_LE(0, text_write("/sys/kernel/tracing/events/liveupdate/enable",
 				"0"));
 	ASSERT_LE(0, text_read("/sys/kernel/tracing/trace", text,

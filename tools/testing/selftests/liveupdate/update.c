@@ -87,6 +87,24 @@ int session_claim(const struct note *note, const char *suffix)
 	return OK(luo_session_claim(session_name(note, suffix)));
 }
 
+void check_text(const char *path, const char *want)
+{
+	char have[256];
+
+	OK(text_read(path, have, sizeof(have)));
+	if (strcmp(want, have))
+		test_fail(__FILE__, __LINE__, "%s is \"%s\", not \"%s\"", path,
+			  have, want);
+}
+
+long number_in(const char *path)
+{
+	char text[64];
+
+	OK(text_read(path, text, sizeof(text)));
+	return strtol(text, NULL, 10);
+}
+
 static bool chosen(const struct update_test *test, const char *set)
 {
 	char patterns[1024], *rest = patterns, *pattern;
@@ -151,7 +169,7 @@ static void live(struct runner *runner, int command, int done, bool stay)
 		runner->test->stage[stage](current_note);
 	while (write(done, &byte, 1) == 1 && stay &&
 	       read(command, &byte, 1) == 1)
-		runner->test->late(current_note);
+		runner->test->late[stage](current_note);
 	if (stay)
 		pause();
 	_exit(0);
@@ -214,7 +232,8 @@ static void run_late(void)
 	for (unsigned int i = 0; i < nr_runners; i++) {
 		struct note *note = &notes->note[i];
 
-		if (!runners[i].test->late || *note->failure || *note->skip)
+		if (!runners[i].test->late[stage] || *note->failure ||
+		    *note->skip)
 			continue;
 		current_note = note;
 		if (write(runners[i].command, "", 1) == 1)
@@ -253,7 +272,7 @@ static int load_kernel(char *program, char *set, char **options)
 	return status;
 }
 
-static int jump(void)
+int jump(void)
 {
 	return syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
 		       LINUX_REBOOT_CMD_KEXEC, NULL) ? -errno : 0;
@@ -316,8 +335,7 @@ static void next_kernel(char *program, char *set, char **options)
 				   strerror(errno));
 	if (load_kernel(program, set, options))
 		ksft_exit_fail_msg("load-kernel failed\n");
-	if (!stage)
-		run_late();
+	run_late();
 	save_notes();
 	err = strcmp(set, "refused") ? jump() : jump_refused();
 	ksft_exit_fail_msg("the jump failed: %s\n", strerror(-err));

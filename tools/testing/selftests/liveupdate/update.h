@@ -18,7 +18,7 @@
 
 #include "lib/luo_lib.h"
 
-#define UPDATE_STAGES	4
+#define UPDATE_STAGES	11
 
 /* What a test knows of its earlier stages */
 struct note {
@@ -36,8 +36,8 @@ struct update_test {
 	const char *set;
 	/* One function for each kernel */
 	void (*stage[UPDATE_STAGES])(struct note *note);
-	/* In the first kernel, after the next one has been loaded */
-	void (*late)(struct note *note);
+	/* In each kernel, after the next one has been loaded */
+	void (*late[UPDATE_STAGES])(struct note *note);
 	unsigned int timeout;
 };
 
@@ -110,6 +110,13 @@ do {									\
 const char *session_name(const struct note *note, const char *suffix);
 int session_new(const struct note *note, const char *suffix);
 int session_claim(const struct note *note, const char *suffix);
+
+/* Of files in /sys and the like, which have one line */
+void check_text(const char *path, const char *want);
+long number_in(const char *path);
+
+/* Starts what is loaded; returns only with an error */
+int jump(void);
 
 /* How often the set "refused" had its jump fail */
 unsigned int jumps_refused(void);

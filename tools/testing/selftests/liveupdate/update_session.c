@@ -285,14 +285,14 @@ static void late_second(struct note *note)
 	OK(luo_preserve(session, OK(memfd_filled("late", 0, 3 * PAGE, 2)), 2));
 }
 
-UPDATE_TEST(base, session_used_after_a_refused_jump, .late = late_second,
+UPDATE_TEST(base, session_used_after_a_refused_jump, .late = { late_second },
 	    .stage = { late_first, check_two_files });
 
 static void nothing(struct note *note)
 {
 }
 
-UPDATE_TEST(base, session_made_after_the_load, .late = two_files,
+UPDATE_TEST(base, session_made_after_the_load, .late = { two_files },
 	    .stage = { nothing, check_two_files });
 
 /*

@@ -162,3 +162,55 @@ int luo_session_claim(const char *name)
 {
 	return with_device(name, luo_retrieve);
 }
+
+int luo_unpreserve(int session, uint64_t token)
+{
+	struct liveupdate_session_unpreserve_fd arg = {
+		.size = sizeof(arg),
+		.token = token,
+	};
+
+	return luo_ioctl(session, LIVEUPDATE_SESSION_UNPRESERVE_FD, &arg);
+}
+
+/* What the kernel does not fill in can be seen */
+int luo_get_info(int dev, struct liveupdate_ioctl_get_info *info)
+{
+	memset(info, 0xff, sizeof(*info));
+	info->size = sizeof(*info);
+	return luo_ioctl(dev, LIVEUPDATE_IOCTL_GET_INFO, info);
+}
+
+int luo_event(int dev, unsigned int number)
+{
+	struct liveupdate_ioctl_set_event event = {
+		.size = sizeof(event),
+		.event = number,
+	};
+
+	return luo_ioctl(dev, LIVEUPDATE_IOCTL_SET_EVENT, &event);
+}
+
+int luo_send_event(unsigned int number)
+{
+	int dev = luo_open();
+	int err;
+
+	if (dev < 0)
+		return dev;
+	err = luo_event(dev, number);
+	close(dev);
+	return err;
+}
+
+int luo_info(struct liveupdate_ioctl_get_info *info)
+{
+	int dev = luo_open();
+	int err;
+
+	if (dev < 0)
+		return dev;
+	err = luo_get_info(dev, info);
+	close(dev);
+	return err;
+}

@@ -51,10 +51,15 @@ int luo_preserve(int session, int fd, uint64_t token);
 int luo_restore(int session, uint64_t token);
 int luo_finish(int session);
 int luo_get_name(int session, char name[LIVEUPDATE_SESSION_NAME_LENGTH]);
+int luo_unpreserve(int session, uint64_t token);
+int luo_get_info(int dev, struct liveupdate_ioctl_get_info *info);
+int luo_event(int dev, unsigned int number);
 
 /* The same with the device opened and closed around it */
 int luo_session_new(const char *name);
 int luo_session_claim(const char *name);
+int luo_info(struct liveupdate_ioctl_get_info *info);
+int luo_send_event(unsigned int number);
 
 /* content.c: files whose content can be told from their seed */
 int content_fill(int fd, uint64_t offset, uint64_t len, uint64_t seed);
@@ -90,5 +95,18 @@ int fault_arm(unsigned int nth);
 int fault_disarm(void);
 int fault_exhaust(unsigned long space);
 int fault_relieve(void);
+
+/* mock.c: the kernel's test double, module liveupdate_test */
+#define MOCK_DEVICE		"/dev/liveupdate-test"
+#define MOCK_DIR		"/sys/kernel/debug/liveupdate-test/"
+
+int mock_load(const char *rules);
+int mock_unload(void);
+int mock_steer(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int mock_log(char *buf, size_t size);
+int mock_set(const char *name, uint64_t value);
+int64_t mock_get(const char *name);
+int mock_file(const char *name);
+int mock_file_is(int fd, const char *name);
 
 #endif /* LUO_LIB_H */

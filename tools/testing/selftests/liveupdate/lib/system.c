@@ -64,19 +64,23 @@ int text_write(const char *path, const char *text)
 int text_read(const char *path, char *buf, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t length = 0;
 	ssize_t n;
 	int err;
 
 	if (fd < 0)
 		return -errno;
-	n = read(fd, buf, size - 1);
+	do {
+		n = read(fd, buf + length, size - 1 - length);
+		length += n > 0 ? n : 0;
+	} while (n > 0 && length < size - 1);
 	err = n < 0 ? -errno : 0;
 	close(fd);
 	if (err)
 		return err;
-	while (n && buf[n - 1] == '\n')
-		n--;
-	buf[n] = '\0';
+	while (length && buf[length - 1] == '\n')
+		length--;
+	buf[length] = '\0';
 	return 0;
 }
 

@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Whoever fails, and whenever: who was called before is called again to undo it, in
+ * reverse, all is as it was, and the next attempt succeeds.
+ *
+ * A plan is what an attempt calls, in order, if nobody fails. It is tried with each
+ * of its steps failing.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "update.h"
+
+#define TEXT	4096
+#define SYSFS	"/sys/kernel/liveupdate/"
+#define DEBUGFS	"/sys/kernel/debug/liveupdate/"
+
+/* A call, and the one that undoes it; what is done @once stays so */
+struct step {
+	const char *op, *who, *undo;
+	const char *phase, *label;
+	bool once;
+};
+
+#define SUBSYSTEM(_op, _who, _undo)					\
+	{ .op = _op, .who = "mock-" _who, .undo = _undo,		\
+	  .phase = _op, .label = "subsystem mock-" _who }
+#define FLB(_who)							\
+	{ .op = "preserve", .who = "mock-" _who, .undo = "unpreserve",	\
+	  .phase = "prepare", .label = "flb mock-" _who }
+#define FILE_AT(_op, _who, _undo, _phase)				\
+	{ .op = _op, .who = "f" _who, .undo = _undo, .phase = _phase,	\
+	  .label = "file " _who " of session unwind" }
+#define RETRIEVE(_who)							\
+	{ .op = "retrieve", .who = "f" _who, .phase = "carry",		\
+	  .label = "file " _who " of session unwind", .once = true }
+
+#define PREPARE								\
+	SUBSYSTEM("prepare", "a", "cancel"),				\
+	SUBSYSTEM("prepare", "b", "cancel"),				\
+	SUBSYSTEM("prepare", "c", "cancel")
+#define FREEZE								\
+	FILE_AT("freeze", "1", "unfreeze", "freeze"),			\
+	FILE_AT("freeze", "2", "unfreeze", "freeze"),			\
+	FILE_AT("freeze", "3", "unfreeze", "freeze"),			\
+	SUBSYSTEM("freeze", "c", "unfreeze"),				\
+	SUBSYSTEM("freeze", "b", "unfreeze"),				\
+	SUBSYSTEM("freeze", "a", "unfreeze")
+#define CARRY								\
+	RETRIEVE("1"), FLB("x"), FLB("y"),				\
+	FILE_AT("preserve", "1", "unpreserve", "carry"),		\
+	RETRIEVE("2"),							\
+	FILE_AT("preserve", "2", "unpreserve", "carry"),		\
+	RETRIEVE("3"),							\
+	FILE_AT("preserve", "3", "unpreserve", "carry")
+
+static void append(char *text, const char *format, const char *a, const char *b)
+{
+	size_t length = strlen(text);
+
+	snprintf(text + length, TEXT - length, format, length ? "; " : "", a, b);
+}
+
+/* What is called when the step @failing of @plan fails; it may be the last */
+static void expect_calls(const struct step *plan, int failing, const bool *done,
+			 char *want)
+{
+	*want = '\0';
+	for (int i = 0; i <= failing; i++)
+		if (!done[i])
+			append(want, "%s%s %s", plan[i].op, plan[i].who);
+	for (int i = failing - 1; i >= 0; i--)
+		if (plan[i].undo)
+			append(want, "%s%s %s", plan[i].undo, plan[i].who);
+}
+
+static void check_log(const char *want)
+{
+	static char have[16 * TEXT];
+
+	OK(mock_log(have, sizeof(have)));
+	if (strcmp(want, have))
+		test_fail(__FILE__, __LINE__, "calls are \"%.140s\", not \"%.140s\"",
+			  have, want);
+}
+
+/* Everything that an attempt which fails must not change */
+static void read_state(char *state)
+{
+	static const char * const paths[] = {
+		SYSFS "state", SYSFS "outgoing", SYSFS "incoming",
+		SYSFS "quarantined", DEBUGFS "outgoing",
+		"/sys/kernel/debug/kho/out/preserved_pages",
+	};
+
+	*state = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		char text[TEXT];
+
+		OK(text_read(paths[i], text, sizeof(text)));
+		append(state, "%s%s: %s", paths[i], text);
+	}
+}
+
+static void check_state(const char *want, const struct step *step)
+{
+	char have[TEXT];
+	size_t i = 0;
+
+	read_state(have);
+	while (want[i] && want[i] == have[i])
+		i++;
+	if (strcmp(want, have))
+		test_fail(__FILE__, __LINE__,
+			  "%s %s failed: state is \"%.60s\", not \"%.60s\"",
+			  step->op, step->who, have + i, want + i);
+}
+
+static void check_failure(const struct step *step, int err)
+{
+	struct liveupdate_ioctl_get_info info;
+	char want[256];
+
+	snprintf(want, sizeof(want), "%d %s %s", err, step->phase, step->label);
+	check_text(SYSFS "last_failure", want);
+	OK(luo_info(&info));
+	CHECK_EQ(err, info.last_errno);
+	CHECK(!strcmp(step->label, (char *)info.last_participant));
+}
+
+/* Each step fails in turn. The error tells them apart. */
+static void try_each(const struct step *plan, int steps, int (*act)(void))
+{
+	char before[TEXT], want[TEXT];
+	bool done[32] = {};
+
+	read_state(before);
+	check_log("");
+	for (int i = 0; i < steps; i++) {
+		int err = 90 + i;
+
+		if (plan[i].once)
+			read_state(before);
+		OK(mock_steer("%s %s fail %d", plan[i].who, plan[i].op, err));
+		CHECK_EQ(-err, act());
+		expect_calls(plan, i, done, want);
+		check_log(want);
+		for (int j = 0; j < i; j++)
+			done[j] = plan[j].once;
+		if (plan[i].phase)
+			check_failure(&plan[i], err);
+		OK(mock_steer("clear"));
+		/* Files that were retrieved to be carried stay retrieved */
+		if (!memchr(done, true, i + 1))
+			check_state(before, &plan[i]);
+	}
+}
+
+#define TRY_EACH(_plan, _act)	try_each(_plan, ARRAY_SIZE(_plan), _act)
+
+/* ---- In one kernel ---- */
+
+static int preserving;
+
+/* All three files; what one attempt leaves in the session is given back */
+static int preserve_three(void)
+{
+	static const char * const names[] = { "f1", "f2", "f3" };
+	int err = 0, i;
+
+	for (i = 0; i < 3 && !err; i++) {
+		int fd = OK(mock_file(names[i]));
+
+		err = luo_preserve(preserving, fd, i + 1);
+		close(fd);
+	}
+	if (!err)
+		return 0;
+	for (i--; i > 0; i--)
+		OK(luo_unpreserve(preserving, i));
+	return err;
+}
+
+static void fail_preserve(struct note *note)
+{
+	static const struct step plan[] = {
+		{ "preserve", "mock-x", "unpreserve" },
+		{ "preserve", "mock-y", "unpreserve" },
+		{ "preserve", "f1", "unpreserve" },
+		{ "preserve", "f2", "unpreserve" },
+		{ "preserve", "f3", "unpreserve" },
+	};
+	char before[TEXT];
+
+	OK(mock_load(""));
+	read_state(before);
+	preserving = session_new(note, "");
+	TRY_EACH(plan, preserve_three);
+	check_text(SYSFS "last_failure", "none");
+	CHECK_EQ(-ENOENT, mock_get("mock-x-outgoing"));
+
+	OK(preserve_three());
+	check_log("preserve mock-x; preserve mock-y; preserve f1; preserve f2; preserve f3");
+	CHECK_EQ(3, mock_get("mock-x-outgoing"));
+	CHECK_EQ(3, mock_get("mock-y-outgoing"));
+	CHECK_EQ(-EAGAIN, mock_unload());
+	close(preserving);
+	check_log("unpreserve f3; unpreserve f2; unpreserve f1; unpreserve mock-y; unpreserve mock-x");
+	check_state(before, &plan[0]);
+}
+
+UPDATE_TEST(unwind, unwind_preserve, .stage = { fail_preserve });
+
+static int prepare(void)
+{
+	return luo_send_event(LIVEUPDATE_EVENT_PREPARE);
+}
+
+static void fail_prepare(struct note *note)
+{
+	static const struct step plan[] = { PREPARE };
+
+	TRY_EACH(plan, prepare);
+	OK(prepare());
+	check_log("prepare mock-a; prepare mock-b; prepare mock-c");
+	check_text(SYSFS "state", "prepared");
+	CHECK_EQ(-EAGAIN, mock_unload());
+	OK(luo_send_event(LIVEUPDATE_EVENT_CANCEL));
+	check_log("cancel mock-c; cancel mock-b; cancel mock-a");
+	check_text(SYSFS "state", "normal");
+}
+
+UPDATE_TEST(unwind, unwind_prepare, .stage = { fail_prepare });
+
+/* Nobody uses it any more: it can go, and come again */
+static void unload(struct note *note)
+{
+	OK(mock_unload());
+	CHECK_EQ(-ENOENT, mock_unload());
+	OK(mock_load(""));
+	check_log("");
+}
+
+UPDATE_TEST(unwind, unwind_unload, .stage = { unload });
+
+/* An agent prepares, and dies: the next one goes on, or cancels */
+static void die_prepared(struct note *note)
+{
+	int dev = OK(luo_open());
+
+	OK(luo_event(dev, LIVEUPDATE_EVENT_PREPARE));
+	close(dev);
+	check_text(SYSFS "state", "prepared");
+	close(session_new(note, "made while prepared"));
+	CHECK_EQ(-EINVAL, prepare());
+	OK(luo_send_event(LIVEUPDATE_EVENT_CANCEL));
+	OK(prepare());
+	OK(luo_send_event(LIVEUPDATE_EVENT_CANCEL));
+	check_log("prepare mock-a; prepare mock-b; prepare mock-c; "
+		  "cancel mock-c; cancel mock-b; cancel mock-a; "
+		  "prepare mock-a; prepare mock-b; prepare mock-c; "
+		  "cancel mock-c; cancel mock-b; cancel mock-a");
+}
+
+UPDATE_TEST(unwind, unwind_dying_agent, .stage = { die_prepared });
+
+/* ---- From kernel to kernel: the session "unwind" ---- */
+
+static void three_files(struct note *note)
+{
+	preserving = OK(luo_session_new("unwind"));
+	OK(preserve_three());
+	OK(mock_set("mock-a", 11));
+	OK(mock_set("mock-b", 22));
+	OK(mock_set("mock-c", 33));
+}
+
+static void fail_reboot(struct note *note)
+{
+	static const struct step all[] = { PREPARE, FREEZE };
+	static const struct step freeze[] = { FREEZE };
+
+	OK(text_write(MOCK_DIR "log", "clear"));
+	TRY_EACH(all, jump);
+
+	/* A reboot that fails leaves an update prepared that was so before */
+	OK(prepare());
+	check_log("prepare mock-a; prepare mock-b; prepare mock-c");
+	TRY_EACH(freeze, jump);
+	check_text(SYSFS "state", "prepared");
+	OK(luo_send_event(LIVEUPDATE_EVENT_CANCEL));
+	check_text(SYSFS "state", "normal");
+}
+
+static void check_values(void)
+{
+	CHECK_EQ(11, mock_get("mock-a"));
+	CHECK_EQ(22, mock_get("mock-b"));
+	CHECK_EQ(33, mock_get("mock-c"));
+}
+
+/* Nothing is there but the state: the subsystems come one by one, as boot fails */
+static void fail_boot(struct note *note)
+{
+	check_text(SYSFS "state", "updated");
+	OK(mock_load("mock-a boot fail 90"));
+	check_log("boot mock-a");
+	OK(mock_steer("clear; mock-b boot fail 90"));
+	OK(text_write(MOCK_DIR "register", "again"));
+	check_log("boot mock-a; boot mock-b");
+	OK(mock_steer("clear; mock-c boot fail 90"));
+	OK(text_write(MOCK_DIR "register", "again"));
+	check_log("boot mock-b; boot mock-c");
+	OK(mock_steer("clear"));
+	OK(text_write(MOCK_DIR "register", "again"));
+	check_log("boot mock-c");
+	check_values();
+	CHECK_EQ(-EAGAIN, mock_unload());
+}
+
+static void fail_flb(const char *flb)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s-incoming", flb);
+	OK(mock_steer("%s retrieve fail 90", flb));
+	CHECK_EQ(-90, mock_get(name));
+	OK(mock_steer("clear"));
+	CHECK_EQ(3, mock_get(name));
+	CHECK_EQ(3, mock_get(name));
+}
+
+/* All that can fail on demand, before the matrix of what is carried */
+static void fail_retrieve(struct note *note)
+{
+	int session;
+
+	fail_boot(note);
+	fail_flb("mock-x");
+	fail_flb("mock-y");
+	check_log("retrieve mock-x; retrieve mock-x; retrieve mock-y; retrieve mock-y");
+
+	session = OK(luo_session_claim("unwind"));
+	OK(mock_steer("f1 retrieve fail 91"));
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(-91, luo_restore(session, 1));
+	check_log("retrieve f1; retrieve f1");
+	OK(mock_steer("clear"));
+	close(session);
+}
+
+static void fail_carry(struct note *note)
+{
+	static const struct step plan[] = { PREPARE, CARRY, FREEZE };
+
+	TRY_EACH(plan, jump);
+	check_text(SYSFS "state", "updated");
+}
+
+static int finishing;
+
+static int finish(void)
+{
+	return luo_finish(finishing);
+}
+
+static void check_files(void)
+{
+	char name[8];
+
+	for (int i = 1; i <= 3; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		OK(mock_file_is(OK(luo_restore(finishing, i)), name));
+	}
+	check_log("retrieve f1; retrieve f2; retrieve f3");
+}
+
+/* Who must not be finished yet keeps all others; the FLBs were not asked for */
+static void fail_finish(struct note *note)
+{
+	OK(mock_load(""));
+	check_log("boot mock-a; boot mock-b; boot mock-c");
+	check_values();
+	finishing = OK(luo_session_claim("unwind"));
+	check_files();
+	CHECK_EQ(-EBUSY, luo_send_event(LIVEUPDATE_EVENT_FINISH));
+
+	OK(mock_steer("f2 can-finish fail 90"));
+	CHECK_EQ(-EBUSY, finish());
+	check_log("can-finish f1; can-finish f2");
+	check_text(SYSFS "state", "updated");
+	OK(mock_steer("clear"));
+	OK(finish());
+	check_log("can-finish f1; can-finish f2; can-finish f3; "
+		  "finish f3; finish f2; finish f1; "
+		  "retrieve mock-y; finish mock-y; retrieve mock-x; finish mock-x; "
+		  "finish mock-c; finish mock-b; finish mock-a");
+	check_text(SYSFS "state", "normal");
+	CHECK_EQ(-ENODATA, mock_get("mock-x-incoming"));
+	check_values();
+}
+
+UPDATE_TEST(unwind, unwind_reboot,
+	    .stage = { three_files, fail_retrieve, fail_finish },
+	    .late = { fail_reboot, fail_carry });
