@@ -146,7 +146,7 @@ struct liveupdate_flb {
 	const struct liveupdate_flb_ops *ops;
 	const char compatible[LIVEUPDATE_FLB_COMPAT_LENGTH];
 
-	/* private: while it is registered; protected by the handlers' lock */
+	/* private: while it is registered, preserved or retrieved */
 	struct luo_flb * __private state;
 };
 

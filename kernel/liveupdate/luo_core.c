@@ -83,6 +83,7 @@ destroy_files:
  */
 void luo_destroy(struct luo *luo)
 {
+	luo_flbs_destroy(luo);
 	luo_sessions_destroy(&luo->sessions[LIVEUPDATE_INCOMING]);
 	luo_sessions_destroy(&luo->sessions[LIVEUPDATE_OUTGOING]);
 	luo_files_destroy(&luo->files);
@@ -280,19 +281,23 @@ EXPORT_SYMBOL_GPL(liveupdate_unregister_flb);
 
 /**
  * liveupdate_flb_get_incoming - get an object that came from the previous kernel
- * @flb:  the FLB, registered
+ * @flb:  the FLB; it may be registered later
  * @objp: set to the object, which stays until liveupdate_flb_put_incoming()
  *
  * Whoever asks first has it retrieved.
  *
- * Context: May sleep.
- * Return: 0; -EOPNOTSUPP when live update is off; -ENOENT when none came;
- * -ENODATA when it is finished; -ENODEV when its module is going away; or what the
- * FLB's retrieve fails with, and it can be tried again.
+ * Context: May sleep. From early initcalls on. An FLB that is not registered must
+ * not be asked for in a callback of an FLB, nor in can_preserve of a file handler.
+ * Return: 0; -EOPNOTSUPP when live update is off; -ENODATA when there was no live
+ * update, or the FLB is finished; -ENOENT when none came; -ENODEV when its module
+ * is going away; -EEXIST when another FLB has its string; -EINVAL as
+ * liveupdate_register_flb(); -ENOMEM; or what the FLB's retrieve fails with, and
+ * it can be tried again.
  */
 int liveupdate_flb_get_incoming(struct liveupdate_flb *flb, void **objp)
 {
-	return enabled ? luo_flb_get_incoming(flb, objp) : -EOPNOTSUPP;
+	return enabled ? luo_flb_get_incoming(&instance, flb, objp) :
+			 -EOPNOTSUPP;
 }
 EXPORT_SYMBOL_GPL(liveupdate_flb_get_incoming);
 
@@ -314,7 +319,8 @@ EXPORT_SYMBOL_GPL(liveupdate_flb_put_incoming);
  * @objp: set to the object, which stays until liveupdate_flb_put_outgoing()
  *
  * Context: May sleep.
- * Return: 0; -EOPNOTSUPP when live update is off; -ENOENT while no file needs it.
+ * Return: 0; -EOPNOTSUPP when live update is off; -ENOENT while no file needs it,
+ * or it has no object.
  */
 int liveupdate_flb_get_outgoing(struct liveupdate_flb *flb, void **objp)
 {

@@ -54,7 +54,7 @@ static int outgoing_show(struct seq_file *m, void *unused)
 	scoped_guard(rwsem_read, &luo->handlers.lock) {
 		list_for_each_entry(flb, &luo->handlers.flbs, list)
 			seq_printf(m, "flb %s files %llu users %llu data %#llx\n",
-				   flb->flb->compatible, flb->out.files,
+				   flb->compatible, flb->out.files,
 				   flb->out.users, flb->out.data);
 	}
 	scoped_guard(rwsem_read, &luo->transition) {

@@ -5,6 +5,9 @@
  * An FLB goes out with the first file that needs it, and comes to its end with
  * the last. Which files need it is told by their handler. While it is outgoing or
  * incoming it can be asked for by other kernel code; whoever has it keeps it.
+ *
+ * What LUO knows of an FLB goes by its compatible string, and stays for good: an
+ * FLB of a module that is loaded again is not given once more what it finished.
  */
 
 #define pr_fmt(fmt) "liveupdate: " fmt
@@ -27,14 +30,45 @@ struct luo_flb_link {
 	struct luo_flb *flb;
 };
 
+/* Stays as it is while the FLB is registered, or whoever asks has its object */
 static struct luo_flb *state_of(const struct liveupdate_flb *flb)
 {
-	return ACCESS_PRIVATE(flb, state);
+	/* Pairs with attach() */
+	return smp_load_acquire(&ACCESS_PRIVATE(flb, state));
 }
 
 static struct list_head *links_of(struct liveupdate_file_handler *handler)
 {
 	return &ACCESS_PRIVATE(handler, flbs);
+}
+
+static bool in_use(const struct luo_flb_side *side)
+{
+	return side->files || side->users;
+}
+
+static int attach(struct luo_flb *state, struct liveupdate_flb *flb)
+{
+	lockdep_assert_held(&state->lock);
+	if (state->flb && state->flb != flb)
+		return -EEXIST;
+
+	state->flb = flb;
+	/* Pairs with state_of(), which is called without the lock */
+	smp_store_release(&ACCESS_PRIVATE(flb, state), state);
+	return 0;
+}
+
+/* Forget the FLB if it can go: its memory may be that of a module */
+static void detach_unused(struct luo_flb *state)
+{
+	lockdep_assert_held(&state->lock);
+	if (!state->flb || state->links || in_use(&state->out) ||
+	    state->retrieved)
+		return;
+
+	ACCESS_PRIVATE(state->flb, state) = NULL;
+	state->flb = NULL;
 }
 
 /* ---- Outgoing ---- */
@@ -65,6 +99,7 @@ static int out_preserve(struct luo_flb *state)
 static void out_unpreserve(struct luo_flb *state)
 {
 	struct liveupdate_flb *flb = state->flb;
+	struct module *owner = flb->ops->owner;
 	struct liveupdate_flb_op_args args = {
 		.flb = flb,
 		.data = state->out.data,
@@ -77,12 +112,8 @@ static void out_unpreserve(struct luo_flb *state)
 	flb->ops->unpreserve(&args);
 	luo_call_end(&call, 0);
 	state->out = (struct luo_flb_side){};
-	module_put(flb->ops->owner);
-}
-
-static bool in_use(const struct luo_flb_side *side)
-{
-	return side->files || side->users;
+	detach_unused(state);
+	module_put(owner);
 }
 
 static int out_add_file(struct luo_flb *state)
@@ -165,10 +196,12 @@ static void in_receive(struct luo_flb *state)
 		return;
 
 	state->received = true;
-	if (!luo_item_find(state->luo->received, LUO_FDT_FLBS,
-			   state->flb->compatible, &item))
+	if (state->luo->finished ||
+	    !luo_item_find(state->luo->received, LUO_FDT_FLBS,
+			   state->compatible, &item))
 		return;
 
+	state->came = true;
 	state->in.data = item.data;
 	state->in.files = item.count;
 	state->in_left = true;
@@ -208,11 +241,14 @@ static void in_finish(struct luo_flb *state)
 {
 	struct liveupdate_flb *flb = state->flb;
 	struct liveupdate_flb_op_args args = { .flb = flb };
+	struct module *owner;
 	struct luo_call call;
 
-	if (!state->in_left || in_use(&state->in) || in_retrieve(state))
+	if (!state->in_left || !flb || in_use(&state->in) ||
+	    in_retrieve(state))
 		return;
 
+	owner = flb->ops->owner;
 	args.data = state->in.data;
 	args.obj = state->in.obj;
 	luo_call_start(&call, state->luo, LIVEUPDATE_PHASE_FINISH,
@@ -222,7 +258,8 @@ static void in_finish(struct luo_flb *state)
 	state->in = (struct luo_flb_side){};
 	state->in_left = false;
 	state->retrieved = false;
-	module_put(flb->ops->owner);
+	detach_unused(state);
+	module_put(owner);
 }
 
 /**
@@ -290,7 +327,7 @@ int luo_flbs_encode(struct luo *luo, struct luo_items *items)
 	list_for_each_entry(state, &luo->handlers.flbs, list) {
 		guard(mutex)(&state->lock);
 		if (state->out.files)
-			err = luo_items_add(items, state->flb->compatible,
+			err = luo_items_add(items, state->compatible,
 					    state->out.data, state->out.files);
 		if (err)
 			break;
@@ -307,7 +344,7 @@ static struct luo_flb *find_compatible(struct luo_handlers *handlers,
 	struct luo_flb *state;
 
 	list_for_each_entry(state, &handlers->flbs, list) {
-		if (!strcmp(state->flb->compatible, compatible))
+		if (!strcmp(state->compatible, compatible))
 			return state;
 	}
 
@@ -336,38 +373,40 @@ static bool is_complete(const struct liveupdate_flb *flb)
 	       luo_string_fits(flb->compatible, sizeof(flb->compatible));
 }
 
-/* The state of an FLB, made if it is the first time that it is registered */
-static struct luo_flb *get_state(struct luo *luo, struct liveupdate_flb *flb)
+/* What is known of FLBs of a name: nothing, the first time */
+static struct luo_flb *get_state(struct luo *luo, const char *compatible)
 {
-	struct luo_flb *state = state_of(flb);
+	struct luo_flb *state = find_compatible(&luo->handlers, compatible);
 
+	lockdep_assert_held_write(&luo->handlers.lock);
 	if (state)
 		return state;
-	if (find_compatible(&luo->handlers, flb->compatible))
-		return ERR_PTR(-EEXIST);
 
 	state = kzalloc_obj(*state);
 	if (!state)
 		return ERR_PTR(-ENOMEM);
 
 	state->luo = luo;
-	state->flb = flb;
+	strscpy(state->compatible, compatible);
 	mutex_init(&state->lock);
 	list_add_tail(&state->list, &luo->handlers.flbs);
-	ACCESS_PRIVATE(flb, state) = state;
 
 	return state;
 }
 
-static void put_state(struct luo_flb *state)
+/**
+ * luo_flbs_destroy - forget all FLBs
+ * @luo: the orchestrator, for whose handlers none is registered any more
+ */
+void luo_flbs_destroy(struct luo *luo)
 {
-	if (state->links)
-		return;
+	struct luo_flb *state, *next;
 
-	ACCESS_PRIVATE(state->flb, state) = NULL;
-	list_del(&state->list);
-	mutex_destroy(&state->lock);
-	kfree(state);
+	list_for_each_entry_safe(state, next, &luo->handlers.flbs, list) {
+		list_del(&state->list);
+		mutex_destroy(&state->lock);
+		kfree(state);
+	}
 }
 
 /**
@@ -386,6 +425,7 @@ int luo_flb_add(struct luo *luo, struct liveupdate_file_handler *handler,
 {
 	struct luo_flb_link *link __free(kfree) = kzalloc_obj(*link);
 	struct luo_flb *state;
+	int err;
 
 	if (!is_complete(flb))
 		return -EINVAL;
@@ -396,9 +436,14 @@ int luo_flb_add(struct luo *luo, struct liveupdate_file_handler *handler,
 	if (!luo_handler_is_registered(&luo->handlers, handler))
 		return -EINVAL;
 
-	state = get_state(luo, flb);
+	state = get_state(luo, flb->compatible);
 	if (IS_ERR(state))
 		return PTR_ERR(state);
+
+	guard(mutex)(&state->lock);
+	err = attach(state, flb);
+	if (err)
+		return err;
 	if (find_link(handler, state))
 		return -EEXIST;
 
@@ -415,8 +460,9 @@ static void del_link(struct luo_flb_link *link)
 
 	list_del(&link->list);
 	kfree(link);
+	guard(mutex)(&state->lock);
 	state->links--;
-	put_state(state);
+	detach_unused(state);
 }
 
 /**
@@ -457,29 +503,27 @@ void luo_flb_del_all(struct liveupdate_file_handler *handler)
 
 /* ---- For kernel code that shares the object ---- */
 
-/**
- * luo_flb_get_incoming - get an object that came from the previous kernel
- * @flb:  the FLB, registered
- * @objp: set to the object
- *
- * Context: May sleep.
- * Return: 0; -ENOENT when none came; -ENODATA when it is finished; -ENODEV when
- * its module is going away; or what the FLB fails with.
- */
-int luo_flb_get_incoming(struct liveupdate_flb *flb, void **objp)
+static struct luo_flb *find_or_get_state(struct luo *luo,
+					 struct liveupdate_flb *flb)
 {
 	struct luo_flb *state = state_of(flb);
-	bool again;
+
+	if (state)
+		return state;
+	if (!is_complete(flb))
+		return ERR_PTR(-EINVAL);
+
+	guard(rwsem_write)(&luo->handlers.lock);
+	return get_state(luo, flb->compatible);
+}
+
+static int get_incoming(struct luo_flb *state, void **objp)
+{
 	int err;
 
-	if (!state)
-		return -ENOENT;
-
-	guard(mutex)(&state->lock);
-	again = state->received;
 	in_receive(state);
 	if (!state->in_left)
-		return again && state->luo->received ? -ENODATA : -ENOENT;
+		return state->came || state->luo->finished ? -ENODATA : -ENOENT;
 
 	err = in_retrieve(state);
 	if (err)
@@ -491,6 +535,42 @@ int luo_flb_get_incoming(struct liveupdate_flb *flb, void **objp)
 }
 
 /**
+ * luo_flb_get_incoming - get an object that came from the previous kernel
+ * @luo:  the orchestrator
+ * @flb:  the FLB; it may be registered later
+ * @objp: set to the object
+ *
+ * Context: May sleep. An FLB that is not registered must not be asked for in a
+ * callback of an FLB, nor in can_preserve of a file handler.
+ * Return: 0; -ENODATA when there was no live update, or the FLB is finished;
+ * -ENOENT when none came; -ENODEV when its module is going away; -EEXIST when
+ * another FLB has its string; -EINVAL as luo_flb_add(); -ENOMEM; or what the FLB
+ * fails with.
+ */
+int luo_flb_get_incoming(struct luo *luo, struct liveupdate_flb *flb,
+			 void **objp)
+{
+	struct luo_flb *state;
+	int err;
+
+	if (!luo->received)
+		return -ENODATA;
+
+	state = find_or_get_state(luo, flb);
+	if (IS_ERR(state))
+		return PTR_ERR(state);
+
+	guard(mutex)(&state->lock);
+	err = attach(state, flb);
+	if (err)
+		return err;
+
+	err = get_incoming(state, objp);
+	detach_unused(state);
+	return err;
+}
+
+/**
  * luo_flb_put_incoming - undo luo_flb_get_incoming()
  * @flb: the FLB
  *
@@ -499,6 +579,9 @@ int luo_flb_get_incoming(struct liveupdate_flb *flb, void **objp)
 void luo_flb_put_incoming(struct liveupdate_flb *flb)
 {
 	struct luo_flb *state = state_of(flb);
+
+	if (WARN_ON_ONCE(!state))
+		return;
 
 	guard(mutex)(&state->lock);
 	if (WARN_ON_ONCE(!state->in.users))
@@ -514,7 +597,7 @@ void luo_flb_put_incoming(struct liveupdate_flb *flb)
  * @objp: set to the object
  *
  * Context: May sleep.
- * Return: 0, or -ENOENT while no file needs it.
+ * Return: 0, or -ENOENT while no file needs it, or it has no object.
  */
 int luo_flb_get_outgoing(struct liveupdate_flb *flb, void **objp)
 {
@@ -524,7 +607,7 @@ int luo_flb_get_outgoing(struct liveupdate_flb *flb, void **objp)
 		return -ENOENT;
 
 	guard(mutex)(&state->lock);
-	if (!in_use(&state->out) && !state->out.obj)
+	if (!state->out.obj)
 		return -ENOENT;
 
 	state->out.users++;
@@ -541,6 +624,9 @@ int luo_flb_get_outgoing(struct liveupdate_flb *flb, void **objp)
 void luo_flb_put_outgoing(struct liveupdate_flb *flb)
 {
 	struct luo_flb *state = state_of(flb);
+
+	if (WARN_ON_ONCE(!state))
+		return;
 
 	guard(mutex)(&state->lock);
 	if (WARN_ON_ONCE(!state->out.users))

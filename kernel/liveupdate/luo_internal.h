@@ -141,7 +141,7 @@ void luo_handover_clear(struct luo *luo);
  * struct luo_handlers - the registered file handlers
  * @lock: protects all below, and which FLBs each handler has
  * @list: of struct liveupdate_file_handler, in the order of registration
- * @flbs: of struct luo_flb, in the order of registration
+ * @flbs: of struct luo_flb, in the order in which they were first heard of
  */
 struct luo_handlers {
 	struct rw_semaphore lock;
@@ -181,28 +181,33 @@ struct luo_flb_side {
 };
 
 /**
- * struct luo_flb - state of a registered FLB
+ * struct luo_flb - what is known of FLBs of one name
  * @luo:       fixed
- * @flb:       fixed
+ * @compatible: fixed, the name
  * @list:      in luo_handlers.flbs
- * @links:     handlers that it is registered for; protected by luo_handlers.lock
  * @lock:      protects all below; the callbacks are called with it held
+ * @flb:       the one that is registered, preserved or retrieved, or NULL
+ * @links:     handlers that it is registered for; changed with luo_handlers.lock
+ *             held, too
  * @out:       preserved while somebody needs it
  * @in:        what came from the previous kernel
  * @received:  that was looked up
+ * @came:      and found
  * @in_left:   something came, and is not finished
  * @retrieved: @in has its object
  */
 struct luo_flb {
 	struct luo *luo;
-	struct liveupdate_flb *flb;
+	char compatible[LIVEUPDATE_FLB_COMPAT_LENGTH];
 	struct list_head list;
-	unsigned int links;
 	/* see above for what it protects */
 	struct mutex lock;
+	struct liveupdate_flb *flb;
+	unsigned int links;
 	struct luo_flb_side out;
 	struct luo_flb_side in;
 	bool received;
+	bool came;
 	bool in_left;
 	bool retrieved;
 };
@@ -218,7 +223,9 @@ int luo_flb_add(struct luo *luo, struct liveupdate_file_handler *handler,
 void luo_flb_del(struct luo *luo, struct liveupdate_file_handler *handler,
 		 struct liveupdate_flb *flb);
 void luo_flb_del_all(struct liveupdate_file_handler *handler);
-int luo_flb_get_incoming(struct liveupdate_flb *flb, void **objp);
+void luo_flbs_destroy(struct luo *luo);
+int luo_flb_get_incoming(struct luo *luo, struct liveupdate_flb *flb,
+			 void **objp);
 void luo_flb_put_incoming(struct liveupdate_flb *flb);
 int luo_flb_get_outgoing(struct liveupdate_flb *flb, void **objp);
 void luo_flb_put_outgoing(struct liveupdate_flb *flb);
