@@ -18,14 +18,16 @@
  * @first:      physical address of the first block, or 0
  * @count:      records in the chain
  * @entry_size: bytes of one record
+ * @taken:      luo_chain_take() has found it to be sound, and its memory is ours
  * @page:       gives the block at a physical address, or NULL where there is
- *              none. NULL until luo_chain_take() has made the memory ours; tests
- *              have memory of their own
+ *              none. Set by luo_chain_take(), but by tests, which have memory of
+ *              their own
  */
 struct luo_chain {
 	u64 first;
 	u64 count;
 	size_t entry_size;
+	bool taken;
 	const void *(*page)(u64 phys);
 };
 
@@ -50,7 +52,6 @@ struct luo_chain_it {
 		.entry_size = sizeof(_type),				\
 	})
 
-int luo_chain_check(const struct luo_chain *chain);
 int luo_chain_take(struct luo_chain *chain);
 u32 luo_chain_crc(const struct luo_chain *chain);
 void luo_chain_free(struct luo_chain *chain);

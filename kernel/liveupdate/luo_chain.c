@@ -20,12 +20,6 @@
 #include <linux/minmax.h>
 #include <linux/sched.h>
 
-/* A block that is preserved and that nobody has taken */
-static const void *preserved_page(u64 phys)
-{
-	return kho_preserved_order(phys) == 0 ? phys_to_virt(phys) : NULL;
-}
-
 /* A block that is taken */
 static const void *own_page(u64 phys)
 {
@@ -40,10 +34,7 @@ static const void *take_page(u64 phys)
 static const struct kho_block_header_ser *
 block_at(const struct luo_chain *chain, u64 phys)
 {
-	if (!phys || phys % KHO_BLOCK_SIZE)
-		return NULL;
-
-	return chain->page ? chain->page(phys) : preserved_page(phys);
+	return phys && phys % KHO_BLOCK_SIZE == 0 ? chain->page(phys) : NULL;
 }
 
 static u64 per_block(const struct luo_chain *chain)
@@ -74,22 +65,6 @@ static int walk(const struct luo_chain *chain)
 }
 
 /**
- * luo_chain_check - see whether a chain is what its count says
- * @chain: the chain
- *
- * Records are not looked at.
- *
- * Context: May sleep.
- * Return: 0, or -EUCLEAN when a block is not where one can be, or the number of
- * blocks or of the records in one of them is not as it has to be.
- */
-int luo_chain_check(const struct luo_chain *chain)
-{
-	return walk(chain);
-}
-EXPORT_SYMBOL_GPL(luo_chain_check);
-
-/**
  * luo_chain_take - take a chain out of KHO, if it is what its count says
  * @chain: the chain; taken already, it is no error
  *
@@ -98,23 +73,28 @@ EXPORT_SYMBOL_GPL(luo_chain_check);
  * was done.
  *
  * Context: May sleep.
- * Return: 0; -EUCLEAN as luo_chain_check(), or when a block is taken already;
- * blocks before it then stay allocated, and are never used.
+ * Return: 0; -EUCLEAN when a block is not where one can be, is taken already, or
+ * the number of blocks or of the records in one of them is not as it has to be.
+ * Blocks before the wrong one then stay allocated, and are never used.
  */
 int luo_chain_take(struct luo_chain *chain)
 {
-	struct luo_chain taken = *chain;
+	struct luo_chain taking = *chain;
 	int err;
 
-	if (chain->page)
+	if (chain->taken)
 		return 0;
+	if (!taking.page)
+		taking.page = take_page;
 
-	taken.page = take_page;
-	err = walk(&taken);
-	if (!err)
+	err = walk(&taking);
+	if (err)
+		return err;
+	if (!chain->page)
 		chain->page = own_page;
+	chain->taken = true;
 
-	return err;
+	return 0;
 }
 EXPORT_SYMBOL_GPL(luo_chain_take);
 

@@ -75,7 +75,7 @@ static void every_length(struct kunit *test)
 
 	for (count = 0; count <= NR_BLOCKS * PER_BLOCK; count++) {
 		chain = chain_of(count);
-		KUNIT_ASSERT_EQ(test, luo_chain_check(&chain), 0);
+		KUNIT_ASSERT_EQ(test, luo_chain_take(&chain), 0);
 		crc = 0;
 		i = 0;
 		luo_chain_start(&it, &chain);
@@ -88,18 +88,33 @@ static void every_length(struct kunit *test)
 	}
 }
 
+static void taken_once(struct kunit *test)
+{
+	struct luo_chain chain = chain_of(PER_BLOCK + 1);
+
+	block(1)->count = 2;
+	KUNIT_EXPECT_EQ(test, luo_chain_take(&chain), -EUCLEAN);
+	KUNIT_EXPECT_FALSE(test, chain.taken);
+	block(1)->count = 1;
+	KUNIT_EXPECT_EQ(test, luo_chain_take(&chain), 0);
+	KUNIT_EXPECT_TRUE(test, chain.taken);
+	/* It is not walked again */
+	block(1)->count = 2;
+	KUNIT_EXPECT_EQ(test, luo_chain_take(&chain), 0);
+}
+
 static void wrong_total(struct kunit *test)
 {
 	struct luo_chain chain = chain_of(2 * PER_BLOCK + 3);
 
 	chain.count--;
-	KUNIT_EXPECT_EQ(test, luo_chain_check(&chain), -EUCLEAN);
+	KUNIT_EXPECT_EQ(test, luo_chain_take(&chain), -EUCLEAN);
 	chain.count += 2;
-	KUNIT_EXPECT_EQ(test, luo_chain_check(&chain), -EUCLEAN);
+	KUNIT_EXPECT_EQ(test, luo_chain_take(&chain), -EUCLEAN);
 	chain.count = U64_MAX;
-	KUNIT_EXPECT_EQ(test, luo_chain_check(&chain), -EUCLEAN);
+	KUNIT_EXPECT_EQ(test, luo_chain_take(&chain), -EUCLEAN);
 	chain.count = 0;
-	KUNIT_EXPECT_EQ(test, luo_chain_check(&chain), -EUCLEAN);
+	KUNIT_EXPECT_EQ(test, luo_chain_take(&chain), -EUCLEAN);
 }
 
 static void wrong_block_counts(struct kunit *test)
@@ -113,7 +128,7 @@ static void wrong_block_counts(struct kunit *test)
 		for (i = 0; i < ARRAY_SIZE(wrong); i++) {
 			chain = chain_of(2 * PER_BLOCK + 3);
 			block(b)->count = wrong[i];
-			KUNIT_EXPECT_EQ_MSG(test, luo_chain_check(&chain),
+			KUNIT_EXPECT_EQ_MSG(test, luo_chain_take(&chain),
 					    -EUCLEAN, "block %u, count %llu",
 					    b, wrong[i]);
 		}
@@ -126,7 +141,7 @@ static void empty_last_block(struct kunit *test)
 	struct luo_chain chain = chain_of(PER_BLOCK);
 
 	block(0)->next = AT(1);
-	KUNIT_EXPECT_EQ(test, luo_chain_check(&chain), -EUCLEAN);
+	KUNIT_EXPECT_EQ(test, luo_chain_take(&chain), -EUCLEAN);
 }
 
 static void addresses_that_are_none(struct kunit *test)
@@ -139,11 +154,11 @@ static void addresses_that_are_none(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
 		chain = chain_of(PER_BLOCK + 1);
 		chain.first = wrong[i];
-		KUNIT_EXPECT_EQ(test, luo_chain_check(&chain), -EUCLEAN);
+		KUNIT_EXPECT_EQ(test, luo_chain_take(&chain), -EUCLEAN);
 
 		chain = chain_of(PER_BLOCK + 1);
 		block(0)->next = wrong[i];
-		KUNIT_EXPECT_EQ(test, luo_chain_check(&chain), -EUCLEAN);
+		KUNIT_EXPECT_EQ(test, luo_chain_take(&chain), -EUCLEAN);
 	}
 }
 
@@ -156,7 +171,7 @@ static void circles(struct kunit *test)
 		for (to = 0; to <= from; to++) {
 			chain = chain_of(3 * PER_BLOCK);
 			block(from)->next = AT(to);
-			KUNIT_EXPECT_EQ_MSG(test, luo_chain_check(&chain),
+			KUNIT_EXPECT_EQ_MSG(test, luo_chain_take(&chain),
 					    -EUCLEAN, "from %u to %u", from, to);
 		}
 	}
@@ -169,9 +184,9 @@ static void endless(struct kunit *test)
 
 	block(0)->next = AT(0);
 	chain.count = U64_MAX;
-	KUNIT_EXPECT_EQ(test, luo_chain_check(&chain), -EUCLEAN);
+	KUNIT_EXPECT_EQ(test, luo_chain_take(&chain), -EUCLEAN);
 	chain.count = U64_MAX / PER_BLOCK * PER_BLOCK;
-	KUNIT_EXPECT_EQ(test, luo_chain_check(&chain), -EUCLEAN);
+	KUNIT_EXPECT_EQ(test, luo_chain_take(&chain), -EUCLEAN);
 }
 
 static int init(struct kunit *test)
@@ -183,6 +198,7 @@ static int init(struct kunit *test)
 
 static struct kunit_case cases[] = {
 	KUNIT_CASE(every_length),
+	KUNIT_CASE(taken_once),
 	KUNIT_CASE(wrong_total),
 	KUNIT_CASE(wrong_block_counts),
 	KUNIT_CASE(empty_last_block),

@@ -121,25 +121,36 @@ static void order(struct kunit *test)
 	EXPECT_CALLS(test, "");
 }
 
-static void failed_prepare(struct kunit *test)
+/* Who fails, and what is called then */
+struct failing {
+	char who;
+	const char *calls;
+};
+
+/* Have each of the three fail in a walk that calls @what */
+static void fail_each(struct kunit *test, char what,
+		      int (*walk)(struct luo *luo), const struct failing *cases)
 {
-	static const struct {
-		char who;
-		const char *calls;
-	} cases[] = {
-		{ 'a', "Pa" }, { 'b', "PaPbCa" }, { 'c', "PaPbPcCbCa" },
-	};
 	int i;
 
-	add_three(test);
-	mock->fail = 'P';
-	down_write(&mock->luo.transition);
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+	mock->fail = what;
+	for (i = 0; i < 3; i++) {
 		mock->fail_name = cases[i].who;
-		KUNIT_EXPECT_EQ(test, luo_subsystems_prepare(&mock->luo), -EIO);
+		KUNIT_EXPECT_EQ(test, walk(&mock->luo), -EIO);
 		EXPECT_CALLS(test, cases[i].calls);
 	}
 	mock->fail = 0;
+}
+
+static void failed_prepare(struct kunit *test)
+{
+	static const struct failing cases[] = {
+		{ 'a', "Pa" }, { 'b', "PaPbCa" }, { 'c', "PaPbPcCbCa" },
+	};
+
+	add_three(test);
+	down_write(&mock->luo.transition);
+	fail_each(test, 'P', luo_subsystems_prepare, cases);
 	KUNIT_EXPECT_EQ(test, luo_subsystems_prepare(&mock->luo), 0);
 	EXPECT_CALLS(test, "PaPbPc");
 	up_write(&mock->luo.transition);
@@ -149,24 +160,19 @@ static void failed_prepare(struct kunit *test)
 
 static void failed_freeze(struct kunit *test)
 {
-	static const struct {
-		char who;
-		const char *calls;
-	} cases[] = {
+	static const struct failing cases[] = {
 		{ 'c', "Fc" }, { 'b', "FcFbZc" }, { 'a', "FcFbFaZbZc" },
 	};
-	int i;
 
 	add_three(test);
-	mock->fail = 'F';
 	down_write(&mock->luo.transition);
 	KUNIT_EXPECT_EQ(test, luo_subsystems_prepare(&mock->luo), 0);
 	EXPECT_CALLS(test, "PaPbPc");
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		mock->fail_name = cases[i].who;
-		KUNIT_EXPECT_EQ(test, luo_subsystems_freeze(&mock->luo), -EIO);
-		EXPECT_CALLS(test, cases[i].calls);
-	}
+	fail_each(test, 'F', luo_subsystems_freeze, cases);
+	KUNIT_EXPECT_EQ(test, luo_subsystems_freeze(&mock->luo), 0);
+	EXPECT_CALLS(test, "FcFbFa");
+	luo_subsystems_unfreeze(&mock->luo);
+	EXPECT_CALLS(test, "ZaZbZc");
 	luo_subsystems_cancel(&mock->luo);
 	EXPECT_CALLS(test, "CcCbCa");
 	up_write(&mock->luo.transition);
