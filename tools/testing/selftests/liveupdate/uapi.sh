@@ -8,7 +8,7 @@
 dir=${0%/*}
 status=0
 
-for program in uapi_session uapi_events uapi_files uapi_memfd uapi_faults uapi_scale; do
+for program in uapi_session uapi_events uapi_watch uapi_files uapi_memfd uapi_faults uapi_scale; do
 	"$dir/$program" || status=1
 done
 exit $status

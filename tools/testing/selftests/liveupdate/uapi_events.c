@@ -14,12 +14,10 @@
 #include "../kselftest_harness.h"
 #include "lib/luo_lib.h"
 
-#define SYSFS	"/sys/kernel/liveupdate/"
-
 static int state_of(int dev)
 {
 	struct liveupdate_ioctl_get_info info;
-	int ret = luo_get_info(dev, &info);
+	int ret = luo_info(dev, &info);
 
 	return ret ? ret : (int)info.state;
 }
@@ -41,17 +39,6 @@ static int session_info(int session, struct liveupdate_session_get_info *info)
 	memset(info, 0xff, sizeof(*info));
 	info->size = sizeof(*info);
 	return luo_ioctl(session, LIVEUPDATE_SESSION_GET_INFO, info);
-}
-
-static bool sysfs_says(const char *name, const char *text)
-{
-	char path[128], is[256];
-
-	snprintf(path, sizeof(path), SYSFS "%s", name);
-	if (text_read(path, is, sizeof(is)) < 0)
-		return false;
-	is[strcspn(is, "\n")] = '\0';
-	return !strcmp(is, text);
 }
 
 FIXTURE(events) {
@@ -77,7 +64,7 @@ TEST_F(events, info_counts)
 	struct liveupdate_ioctl_get_info info;
 	int a, b, file;
 
-	ASSERT_EQ(0, luo_get_info(self->dev, &info));
+	ASSERT_EQ(0, luo_info(self->dev, &info));
 	EXPECT_EQ(0, info.outgoing_sessions);
 	EXPECT_EQ(0, info.outgoing_files);
 	EXPECT_EQ(0, info.incoming_sessions);
@@ -92,7 +79,7 @@ TEST_F(events, info_counts)
 	b = luo_create(self->dev, "b");
 	file = memfd_filled("f", 0, 4096, 1);
 	ASSERT_EQ(0, luo_preserve(a, file, 1));
-	ASSERT_EQ(0, luo_get_info(self->dev, &info));
+	ASSERT_EQ(0, luo_info(self->dev, &info));
 	EXPECT_EQ(2, info.outgoing_sessions);
 	EXPECT_EQ(1, info.outgoing_files);
 	EXPECT_TRUE(sysfs_says("outgoing", "2 1"));
@@ -101,7 +88,7 @@ TEST_F(events, info_counts)
 	close(a);
 	close(b);
 	close(file);
-	ASSERT_EQ(0, luo_get_info(self->dev, &info));
+	ASSERT_EQ(0, luo_info(self->dev, &info));
 	EXPECT_EQ(0, info.outgoing_sessions);
 	EXPECT_EQ(0, info.outgoing_files);
 }
@@ -183,22 +170,6 @@ TEST_F(events, poll_tells_of_changes)
 	close(self->dev);
 	self->dev = luo_open();
 	EXPECT_EQ(0, poll_now(self->dev));
-}
-
-TEST_F(events, sysfs_state_can_be_polled)
-{
-	struct pollfd pollfd = { .events = POLLPRI };
-	char text[32];
-
-	pollfd.fd = open(SYSFS "state", O_RDONLY);
-	ASSERT_LE(0, pollfd.fd);
-	ASSERT_LT(0, read(pollfd.fd, text, sizeof(text)));
-	EXPECT_EQ(0, poll(&pollfd, 1, 0));
-	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
-	EXPECT_EQ(1, poll(&pollfd, 1, 1000));
-	EXPECT_TRUE(pollfd.revents & POLLPRI);
-	close(pollfd.fd);
-	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
 }
 
 TEST_F(events, walk_over_sessions)
@@ -325,36 +296,6 @@ TEST_F(events, nothing_is_written_where_nothing_can_be)
 				     page));
 	EXPECT_EQ(-EFAULT, luo_ioctl(self->dev, LIVEUPDATE_IOCTL_GET_INFO,
 				     page_unmapped()));
-}
-
-TEST_F(events, sysfs_at_rest)
-{
-	EXPECT_TRUE(sysfs_says("number", "0"));
-	EXPECT_TRUE(sysfs_says("previous_release", ""));
-	EXPECT_TRUE(sysfs_says("quarantined", "0"));
-	EXPECT_TRUE(sysfs_says("last_failure", "none"));
-	EXPECT_TRUE(sysfs_says("blackout", "freeze 0"));
-}
-
-TEST_F(events, tracepoints_tell_of_the_transition)
-{
-	char text[65536];
-
-	ASSERT_LE(0, text_write("/sys/kernel/tracing/trace", "\n"));
-	ASSERT_LE(0, text_write("/sys/kernel/tracing/events/liveupdate/enable",
-				"1"));
-	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
-	close(luo_create(self->dev, "traced"));
-	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
-	ASSERT_LE(0, text_write("/sys/kernel/tracing/events/liveupdate/enable",
-				"0"));
-	ASSERT_LE(0, text_read("/sys/kernel/tracing/trace", text,
-			       sizeof(text)));
-	EXPECT_NE(NULL, strstr(text, "liveupdate_state: from=1 to=2"));
-	EXPECT_NE(NULL, strstr(text, "liveupdate_state: from=2 to=1"));
-	EXPECT_NE(NULL, strstr(text, "who=\"step subsystems\" phase=1"));
-	EXPECT_NE(NULL, strstr(text, "name=\"traced\" direction=0 state=0"));
-	EXPECT_NE(NULL, strstr(text, "name=\"traced\" direction=0 state=1"));
 }
 
 TEST_HARNESS_MAIN

@@ -278,8 +278,7 @@ int jump(void)
 		       LINUX_REBOOT_CMD_KEXEC, NULL) ? -errno : 0;
 }
 
-/* One try to jump with the memory that is given, which may be the last one */
-static int jump_with(unsigned long space)
+int jump_with(unsigned long space)
 {
 	int err;
 

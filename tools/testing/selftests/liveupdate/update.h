@@ -121,6 +121,12 @@ int jump(void);
 /* How often the set "refused" had its jump fail */
 unsigned int jumps_refused(void);
 
+/*
+ * One try to jump with so much memory, in bytes of slab and in pages, which may
+ * be the last one
+ */
+int jump_with(unsigned long space);
+
 /* All of a file that must be the same after the update */
 struct snapshot {
 	uint64_t size, blocks, mode, uid, gid, seals, position, flags;

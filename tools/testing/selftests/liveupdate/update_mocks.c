@@ -12,21 +12,18 @@
 
 #define SESSIONS	10
 #define FILES		10
-#define SYSFS		"/sys/kernel/liveupdate/"
 #define EARLY		"/sys/module/mock_early/parameters/"
 
 static void check_logged(const char *words, bool want)
 {
 	char line[1024];
 	bool have = false;
-	int fd = SYS(open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-	ssize_t n;
+	int kmsg = OK(kmsg_open());
 
-	while ((n = read(fd, line, sizeof(line) - 1)) > 0) {
-		line[n] = '\0';
+	SYS(lseek(kmsg, 0, SEEK_SET));
+	while (kmsg_next(kmsg, line, sizeof(line)) >= 0)
 		have |= !!strstr(line, words);
-	}
-	close(fd);
+	close(kmsg);
 	if (want != have)
 		test_fail(__FILE__, __LINE__, "the log %s \"%s\"",
 			  have ? "has" : "does not have", words);
@@ -105,7 +102,7 @@ static void check_session(struct note *note, int s)
 /* Asking for the first file loads the module */
 static void check_many(struct note *note)
 {
-	check_text(SYSFS "incoming", "10 100");
+	check_text(LUO_SYSFS "incoming", "10 100");
 	CHECK(access(MOCK_DIR, F_OK));
 	for (int s = SESSIONS - 1; s > 0; s--)
 		check_session(note, s);
@@ -149,8 +146,8 @@ static void come_late(struct note *note)
 	char log[4096];
 
 	CHECK_EQ(-ENOENT, jump());
-	check_text(SYSFS "last_failure", "2 carry subsystem mock-a");
-	check_text(SYSFS "state", "updated");
+	check_text(LUO_SYSFS "last_failure", "2 carry subsystem mock-a");
+	check_text(LUO_SYSFS "state", "updated");
 	OK(mock_load(""));
 	check_values();
 	OK(mock_log(log, sizeof(log)));
@@ -169,7 +166,7 @@ UPDATE_TEST(mocks, mocks_subsystems, .stage = { set_values, nobody_there, values
 /* The set's last: the update was finished with the last session */
 static void all_over(struct note *note)
 {
-	check_text(SYSFS "state", "normal");
+	check_text(LUO_SYSFS "state", "normal");
 	CHECK_EQ(note->stage + 1, number_in(EARLY "generation"));
 	OK(mock_unload());
 }

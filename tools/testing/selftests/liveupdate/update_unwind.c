@@ -14,7 +14,6 @@
 #include "update.h"
 
 #define TEXT	4096
-#define SYSFS	"/sys/kernel/liveupdate/"
 #define DEBUGFS	"/sys/kernel/debug/liveupdate/"
 
 /* A call, and the one that undoes it; what is done @once stays so */
@@ -90,8 +89,8 @@ static void check_log(const char *want)
 static void read_state(char *state)
 {
 	static const char * const paths[] = {
-		SYSFS "state", SYSFS "outgoing", SYSFS "incoming",
-		SYSFS "quarantined", DEBUGFS "outgoing",
+		LUO_SYSFS "state", LUO_SYSFS "outgoing", LUO_SYSFS "incoming",
+		LUO_SYSFS "quarantined", DEBUGFS "outgoing",
 		"/sys/kernel/debug/kho/out/preserved_pages",
 	};
 
@@ -124,8 +123,8 @@ static void check_failure(const struct step *step, int err)
 	char want[256];
 
 	snprintf(want, sizeof(want), "%d %s %s", err, step->phase, step->label);
-	check_text(SYSFS "last_failure", want);
-	OK(luo_info(&info));
+	check_text(LUO_SYSFS "last_failure", want);
+	OK(luo_info_now(&info));
 	CHECK_EQ(err, info.last_errno);
 	CHECK(!strcmp(step->label, (char *)info.last_participant));
 }
@@ -198,7 +197,7 @@ static void fail_preserve(struct note *note)
 	read_state(before);
 	preserving = session_new(note, "");
 	TRY_EACH(plan, preserve_three);
-	check_text(SYSFS "last_failure", "none");
+	check_text(LUO_SYSFS "last_failure", "none");
 	CHECK_EQ(-ENOENT, mock_get("mock-x-outgoing"));
 
 	OK(preserve_three());
@@ -225,11 +224,11 @@ static void fail_prepare(struct note *note)
 	TRY_EACH(plan, prepare);
 	OK(prepare());
 	check_log("prepare mock-a; prepare mock-b; prepare mock-c");
-	check_text(SYSFS "state", "prepared");
+	check_text(LUO_SYSFS "state", "prepared");
 	CHECK_EQ(-EAGAIN, mock_unload());
 	OK(luo_send_event(LIVEUPDATE_EVENT_CANCEL));
 	check_log("cancel mock-c; cancel mock-b; cancel mock-a");
-	check_text(SYSFS "state", "normal");
+	check_text(LUO_SYSFS "state", "normal");
 }
 
 UPDATE_TEST(unwind, unwind_prepare, .stage = { fail_prepare });
@@ -252,7 +251,7 @@ static void die_prepared(struct note *note)
 
 	OK(luo_event(dev, LIVEUPDATE_EVENT_PREPARE));
 	close(dev);
-	check_text(SYSFS "state", "prepared");
+	check_text(LUO_SYSFS "state", "prepared");
 	close(session_new(note, "made while prepared"));
 	CHECK_EQ(-EINVAL, prepare());
 	OK(luo_send_event(LIVEUPDATE_EVENT_CANCEL));
@@ -289,9 +288,9 @@ static void fail_reboot(struct note *note)
 	OK(prepare());
 	check_log("prepare mock-a; prepare mock-b; prepare mock-c");
 	TRY_EACH(freeze, jump);
-	check_text(SYSFS "state", "prepared");
+	check_text(LUO_SYSFS "state", "prepared");
 	OK(luo_send_event(LIVEUPDATE_EVENT_CANCEL));
-	check_text(SYSFS "state", "normal");
+	check_text(LUO_SYSFS "state", "normal");
 }
 
 static void check_values(void)
@@ -304,7 +303,7 @@ static void check_values(void)
 /* Nothing is there but the state: the subsystems come one by one, as boot fails */
 static void fail_boot(struct note *note)
 {
-	check_text(SYSFS "state", "updated");
+	check_text(LUO_SYSFS "state", "updated");
 	OK(mock_load("mock-a boot fail 90"));
 	check_log("boot mock-a");
 	OK(mock_steer("clear; mock-b boot fail 90"));
@@ -356,7 +355,7 @@ static void fail_carry(struct note *note)
 	static const struct step plan[] = { PREPARE, CARRY, FREEZE };
 
 	TRY_EACH(plan, jump);
-	check_text(SYSFS "state", "updated");
+	check_text(LUO_SYSFS "state", "updated");
 }
 
 static int finishing;
@@ -390,14 +389,14 @@ static void fail_finish(struct note *note)
 	OK(mock_steer("f2 can-finish fail 90"));
 	CHECK_EQ(-EBUSY, finish());
 	check_log("can-finish f1; can-finish f2");
-	check_text(SYSFS "state", "updated");
+	check_text(LUO_SYSFS "state", "updated");
 	OK(mock_steer("clear"));
 	OK(finish());
 	check_log("can-finish f1; can-finish f2; can-finish f3; "
 		  "finish f3; finish f2; finish f1; "
 		  "retrieve mock-y; finish mock-y; retrieve mock-x; finish mock-x; "
 		  "finish mock-c; finish mock-b; finish mock-a");
-	check_text(SYSFS "state", "normal");
+	check_text(LUO_SYSFS "state", "normal");
 	CHECK_EQ(-ENODATA, mock_get("mock-x-incoming"));
 	check_values();
 }

@@ -173,8 +173,8 @@ int luo_unpreserve(int session, uint64_t token)
 	return luo_ioctl(session, LIVEUPDATE_SESSION_UNPRESERVE_FD, &arg);
 }
 
-/* What the kernel does not fill in can be seen */
-int luo_get_info(int dev, struct liveupdate_ioctl_get_info *info)
+/* What the kernel does not fill in shows */
+int luo_info(int dev, struct liveupdate_ioctl_get_info *info)
 {
 	memset(info, 0xff, sizeof(*info));
 	info->size = sizeof(*info);
@@ -203,14 +203,14 @@ int luo_send_event(unsigned int number)
 	return err;
 }
 
-int luo_info(struct liveupdate_ioctl_get_info *info)
+int luo_info_now(struct liveupdate_ioctl_get_info *info)
 {
 	int dev = luo_open();
 	int err;
 
 	if (dev < 0)
 		return dev;
-	err = luo_get_info(dev, info);
+	err = luo_info(dev, info);
 	close(dev);
 	return err;
 }

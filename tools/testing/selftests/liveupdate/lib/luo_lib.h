@@ -17,6 +17,7 @@
 #include <linux/liveupdate.h>
 
 #define LUO_DEVICE		"/dev/liveupdate"
+#define LUO_SYSFS		"/sys/kernel/liveupdate/"
 #define LUO_LINK_PREFIX		"anon_inode:[luo_session] "
 
 #define KIB			1024UL
@@ -52,13 +53,13 @@ int luo_restore(int session, uint64_t token);
 int luo_finish(int session);
 int luo_get_name(int session, char name[LIVEUPDATE_SESSION_NAME_LENGTH]);
 int luo_unpreserve(int session, uint64_t token);
-int luo_get_info(int dev, struct liveupdate_ioctl_get_info *info);
-int luo_event(int dev, unsigned int number);
+int luo_info(int dev, struct liveupdate_ioctl_get_info *info);
+int luo_event(int dev, unsigned int event);
 
 /* The same with the device opened and closed around it */
 int luo_session_new(const char *name);
 int luo_session_claim(const char *name);
-int luo_info(struct liveupdate_ioctl_get_info *info);
+int luo_info_now(struct liveupdate_ioctl_get_info *info);
 int luo_send_event(unsigned int number);
 
 /* content.c: files whose content can be told from their seed */
@@ -84,6 +85,20 @@ int memcg_create(const char *name, const char *max);
 int memcg_enter(const char *name);
 int memcg_remove(const char *name);
 uint64_t now_ms(void);
+
+/* watch.c: sysfs, uevents, the log, traces, debugfs */
+extern const char sysfs_abi[]; /* its description, from Documentation/ABI */
+int sysfs_read(const char *name, char *buf, size_t size);
+bool sysfs_says(const char *name, const char *text);
+long long sysfs_number(const char *name, const char *key);
+const char *sysfs_differs(const struct liveupdate_ioctl_get_info *info);
+int debugfs_read(const char *direction, char *buf, size_t size);
+int uevent_open(void);
+int uevent_next(int fd, char *buf, size_t size);
+int kmsg_open(void);
+int kmsg_next(int fd, char *buf, size_t size);
+int trace_start(void);
+int trace_stop(char *buf, size_t size);
 
 /* fault.c: memory that is not there, allocations that fail */
 void *page_readonly(const void *data, size_t len);
