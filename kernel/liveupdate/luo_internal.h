@@ -43,18 +43,9 @@ static inline bool luo_string_fits(const char *string, size_t size)
 
 /* ---- luo_state.c: which event may come when ---- */
 
-/* Events of user space, and one more: a kexec that was called off */
-enum luo_event {
-	LUO_EVENT_PREPARE	= LIVEUPDATE_EVENT_PREPARE,
-	LUO_EVENT_FREEZE	= LIVEUPDATE_EVENT_FREEZE,
-	LUO_EVENT_FINISH	= LIVEUPDATE_EVENT_FINISH,
-	LUO_EVENT_CANCEL	= LIVEUPDATE_EVENT_CANCEL,
-	LUO_EVENT_UNFREEZE,
-};
-
 const char *luo_state_name(enum liveupdate_state state);
 enum liveupdate_state luo_state_at_rest(bool incoming);
-int luo_state_next(enum liveupdate_state state, enum luo_event event,
+int luo_state_next(enum liveupdate_state state, enum liveupdate_event event,
 		   bool incoming);
 
 /* ---- luo_handover.c: what crosses to the next kernel ---- */
@@ -438,7 +429,7 @@ u64 luo_files_encode(struct luo_session *session, u32 *crc);
 
 void luo_transition_boot(struct luo *luo);
 void luo_transition_settle(struct luo *luo);
-int luo_transition_event(struct luo *luo, enum luo_event event);
+int luo_transition_event(struct luo *luo, enum liveupdate_event event);
 int luo_transition_reboot(struct luo *luo);
 
 /* ---- luo_call.c: calling participants ---- */

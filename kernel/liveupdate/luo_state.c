@@ -54,28 +54,24 @@ enum liveupdate_state luo_state_at_rest(bool incoming)
  *
  * Return: the new state, or -EINVAL when the event may not come in this state.
  */
-int luo_state_next(enum liveupdate_state state, enum luo_event event,
+int luo_state_next(enum liveupdate_state state, enum liveupdate_event event,
 		   bool incoming)
 {
 	switch (event) {
-	case LUO_EVENT_PREPARE:
+	case LIVEUPDATE_EVENT_PREPARE:
 		if (state == LIVEUPDATE_STATE_NORMAL ||
 		    state == LIVEUPDATE_STATE_UPDATED)
 			return LIVEUPDATE_STATE_PREPARED;
 		break;
-	case LUO_EVENT_FREEZE:
+	case LIVEUPDATE_EVENT_FREEZE:
 		if (state == LIVEUPDATE_STATE_PREPARED)
 			return LIVEUPDATE_STATE_FROZEN;
 		break;
-	case LUO_EVENT_UNFREEZE:
-		if (state == LIVEUPDATE_STATE_FROZEN)
-			return LIVEUPDATE_STATE_PREPARED;
-		break;
-	case LUO_EVENT_FINISH:
+	case LIVEUPDATE_EVENT_FINISH:
 		if (state == LIVEUPDATE_STATE_UPDATED)
 			return LIVEUPDATE_STATE_NORMAL;
 		break;
-	case LUO_EVENT_CANCEL:
+	case LIVEUPDATE_EVENT_CANCEL:
 		if (state == LIVEUPDATE_STATE_PREPARED)
 			return luo_state_at_rest(incoming);
 		break;

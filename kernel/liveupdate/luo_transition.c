@@ -107,7 +107,7 @@ static void set_state(struct luo *luo, enum liveupdate_state state, u64 start)
 	luo_sysfs_changed(luo);
 }
 
-static int next_state(struct luo *luo, enum luo_event event)
+static int next_state(struct luo *luo, enum liveupdate_event event)
 {
 	return luo_state_next(luo->state, event, luo->updated);
 }
@@ -119,7 +119,7 @@ static int prepare(struct luo *luo)
 	u64 start = ktime_get_ns();
 	int next, err;
 
-	next = next_state(luo, LUO_EVENT_PREPARE);
+	next = next_state(luo, LIVEUPDATE_EVENT_PREPARE);
 	if (next < 0)
 		return next;
 
@@ -135,7 +135,7 @@ static int cancel(struct luo *luo)
 	u64 start = ktime_get_ns();
 	int next;
 
-	next = next_state(luo, LUO_EVENT_CANCEL);
+	next = next_state(luo, LIVEUPDATE_EVENT_CANCEL);
 	if (next < 0)
 		return next;
 
@@ -149,7 +149,7 @@ static int freeze(struct luo *luo)
 	u64 start = ktime_get_ns();
 	int next, err;
 
-	next = next_state(luo, LUO_EVENT_FREEZE);
+	next = next_state(luo, LIVEUPDATE_EVENT_FREEZE);
 	if (next < 0)
 		return next;
 
@@ -165,7 +165,7 @@ static int finish(struct luo *luo)
 	u64 start = ktime_get_ns();
 	int next;
 
-	next = next_state(luo, LUO_EVENT_FINISH);
+	next = next_state(luo, LIVEUPDATE_EVENT_FINISH);
 	if (next < 0)
 		return next;
 	if (luo_sessions_claimed(luo))
@@ -242,14 +242,14 @@ void luo_transition_settle(struct luo *luo)
 		finish(luo);
 }
 
-static int carry_out(struct luo *luo, enum luo_event event)
+static int carry_out(struct luo *luo, enum liveupdate_event event)
 {
 	switch (event) {
-	case LUO_EVENT_PREPARE:
+	case LIVEUPDATE_EVENT_PREPARE:
 		return prepare(luo);
-	case LUO_EVENT_CANCEL:
+	case LIVEUPDATE_EVENT_CANCEL:
 		return cancel(luo);
-	case LUO_EVENT_FINISH:
+	case LIVEUPDATE_EVENT_FINISH:
 		return finish(luo);
 	default:
 		return -EINVAL;
@@ -266,7 +266,7 @@ static int carry_out(struct luo *luo, enum luo_event event)
  * reboot(2) only; -EBUSY when somebody has a session that is not finished; or what
  * a participant fails with, and all is as before.
  */
-int luo_transition_event(struct luo *luo, enum luo_event event)
+int luo_transition_event(struct luo *luo, enum liveupdate_event event)
 {
 	int err;
 

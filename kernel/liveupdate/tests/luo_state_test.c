@@ -15,23 +15,23 @@
 #define NO		(-EINVAL)
 
 #define NR_STATES	5
-#define NR_EVENTS	5
+#define NR_EVENTS	4
 
 /* By state, then by event; without and with unfinished incoming sessions */
 static const int expected[2][NR_STATES][NR_EVENTS] = {
 	{
-	/*		    PREPARE   FREEZE  FINISH  CANCEL  UNFREEZE */
-	[UNDEFINED] =	{ NO,       NO,     NO,     NO,     NO },
-	[NORMAL] =	{ PREPARED, NO,     NO,     NO,     NO },
-	[PREPARED] =	{ NO,       FROZEN, NO,     NORMAL, NO },
-	[FROZEN] =	{ NO,       NO,     NO,     NO,     PREPARED },
-	[UPDATED] =	{ PREPARED, NO,     NORMAL, NO,     NO },
+	/*		    PREPARE   FREEZE  FINISH  CANCEL */
+	[UNDEFINED] =	{ NO,       NO,     NO,     NO },
+	[NORMAL] =	{ PREPARED, NO,     NO,     NO },
+	[PREPARED] =	{ NO,       FROZEN, NO,     NORMAL },
+	[FROZEN] =	{ NO,       NO,     NO,     NO },
+	[UPDATED] =	{ PREPARED, NO,     NORMAL, NO },
 	}, {
-	[UNDEFINED] =	{ NO,       NO,     NO,     NO,      NO },
-	[NORMAL] =	{ PREPARED, NO,     NO,     NO,      NO },
-	[PREPARED] =	{ NO,       FROZEN, NO,     UPDATED, NO },
-	[FROZEN] =	{ NO,       NO,     NO,     NO,      PREPARED },
-	[UPDATED] =	{ PREPARED, NO,     NORMAL, NO,      NO },
+	[UNDEFINED] =	{ NO,       NO,     NO,     NO },
+	[NORMAL] =	{ PREPARED, NO,     NO,     NO },
+	[PREPARED] =	{ NO,       FROZEN, NO,     UPDATED },
+	[FROZEN] =	{ NO,       NO,     NO,     NO },
+	[UPDATED] =	{ PREPARED, NO,     NORMAL, NO },
 	},
 };
 

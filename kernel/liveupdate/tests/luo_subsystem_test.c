@@ -184,19 +184,19 @@ static void events(struct kunit *test)
 	struct luo *luo = &mock->luo;
 
 	add_three(test);
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_CANCEL),
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_CANCEL),
 			-EINVAL);
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_FREEZE),
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_FREEZE),
 			-EINVAL);
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_FINISH),
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_FINISH),
 			-EINVAL);
 	EXPECT_CALLS(test, "");
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_PREPARE), 0);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_PREPARE), 0);
 	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_PREPARED);
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_PREPARE),
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_PREPARE),
 			-EINVAL);
 	EXPECT_CALLS(test, "PaPbPc");
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_CANCEL), 0);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_CANCEL), 0);
 	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_NORMAL);
 	EXPECT_CALLS(test, "CcCbCa");
 	del_three();
@@ -209,20 +209,20 @@ static void failure_is_remembered(struct kunit *test)
 	add_three(test);
 	mock->fail = 'P';
 	mock->fail_name = 'b';
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_PREPARE),
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_PREPARE),
 			-EIO);
 	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_NORMAL);
 	KUNIT_EXPECT_EQ(test, luo->failure.err, -EIO);
 	KUNIT_EXPECT_EQ(test, luo->failure.phase, LIVEUPDATE_PHASE_PREPARE);
 	KUNIT_EXPECT_STREQ(test, luo->failure.who, "subsystem b");
 	mock->fail_name = 'c';
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_PREPARE),
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_PREPARE),
 			-EIO);
 	KUNIT_EXPECT_STREQ(test, luo->failure.who, "subsystem c");
 	mock->fail = 0;
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_PREPARE), 0);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_PREPARE), 0);
 	KUNIT_EXPECT_STREQ(test, luo->failure.who, "subsystem c");
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_CANCEL), 0);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_CANCEL), 0);
 	del_three();
 }
 
@@ -244,14 +244,14 @@ static void registration(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &unnamed), -EINVAL);
 	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &without), -EINVAL);
 
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_PREPARE), 0);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_PREPARE), 0);
 	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &idle), -EBUSY);
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_CANCEL), 0);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_CANCEL), 0);
 
 	/* A subsystem with no operation at all goes along */
 	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &idle), 0);
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_PREPARE), 0);
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_CANCEL), 0);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_PREPARE), 0);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_CANCEL), 0);
 	luo_subsystem_del(luo, &idle);
 	del_three();
 	KUNIT_EXPECT_TRUE(test, list_empty(&luo->subsystems));
@@ -264,12 +264,12 @@ static void hand_over(struct kunit *test)
 	struct luo *luo = &mock->luo;
 	struct luo_root root = {};
 
-	KUNIT_ASSERT_EQ(test, luo_transition_event(luo, LUO_EVENT_PREPARE), 0);
+	KUNIT_ASSERT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_PREPARE), 0);
 	scoped_guard(rwsem_write, &luo->transition)
 		KUNIT_ASSERT_EQ(test,
 				luo_subsystems_encode(luo, &root.subsystems),
 				0);
-	KUNIT_ASSERT_EQ(test, luo_transition_event(luo, LUO_EVENT_CANCEL), 0);
+	KUNIT_ASSERT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_CANCEL), 0);
 	KUNIT_ASSERT_LE(test, luo_root_size(&root), LUO_FDT_SIZE);
 	KUNIT_ASSERT_EQ(test, luo_root_encode(fdt, LUO_FDT_SIZE, &root), 0);
 	luo_items_free(&root.subsystems);
@@ -298,13 +298,37 @@ static void boot_and_finish(struct kunit *test)
 	/* One that comes late is given what came for it */
 	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &c), 0);
 	EXPECT_CALLS(test, "Bc");
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_FINISH), 0);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_FINISH), 0);
 	EXPECT_CALLS(test, "IcIbIa");
 	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_NORMAL);
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_FINISH),
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_FINISH),
 			-EINVAL);
 	del_three();
 	EXPECT_CALLS(test, "");
+}
+
+/* A module that is loaded again has freed what it was given */
+static void boot_once(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+
+	add_three(test);
+	hand_over(test);
+	del_three();
+	luo_transition_boot(luo);
+	mock->nr = 0;
+	memset(mock->calls, 0, sizeof(mock->calls));
+	scoped_guard(rwsem_write, &luo->transition)
+		KUNIT_EXPECT_EQ(test, luo_subsystems_check_carry(luo), -ENOENT);
+	add_three(test);
+	EXPECT_CALLS(test, "BaBbBc");
+	del_three();
+	EXPECT_CALLS(test, "IcIbIa");
+	add_three(test);
+	EXPECT_CALLS(test, "");
+	scoped_guard(rwsem_write, &luo->transition)
+		KUNIT_EXPECT_EQ(test, luo_subsystems_check_carry(luo), 0);
+	del_three();
 }
 
 /* What depends on one that failed is not called, what does not is */
@@ -324,7 +348,7 @@ static void failed_boot(struct kunit *test)
 	EXPECT_CALLS(test, "BaBbBc");
 	KUNIT_EXPECT_STREQ(test, luo->failure.who, "subsystem b");
 	KUNIT_EXPECT_EQ(test, luo->failure.phase, LIVEUPDATE_PHASE_BOOT);
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_FINISH), 0);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_FINISH), 0);
 	EXPECT_CALLS(test, "IcIa");
 	del_three();
 }
@@ -341,7 +365,7 @@ static void boot_after_failed(struct kunit *test)
 	mock->fail_name = 'b';
 	luo_transition_boot(luo);
 	EXPECT_CALLS(test, "BaBb");
-	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LUO_EVENT_FINISH), 0);
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_FINISH), 0);
 	EXPECT_CALLS(test, "Ia");
 	del_three();
 }
@@ -373,6 +397,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(failure_is_remembered),
 	KUNIT_CASE(registration),
 	KUNIT_CASE(boot_and_finish),
+	KUNIT_CASE(boot_once),
 	KUNIT_CASE(failed_boot),
 	KUNIT_CASE(boot_after_failed),
 	{}

@@ -265,6 +265,70 @@ static void die_prepared(struct note *note)
 
 UPDATE_TEST(unwind, unwind_dying_agent, .stage = { die_prepared });
 
+/* ---- Sessions are frozen together, the files of one in their order ---- */
+
+static int together[2];
+
+static void two_sessions(struct note *note)
+{
+	static const char * const names[] = { "p1a", "p1b", "p2a", "p2b" };
+
+	together[0] = session_new(note, "1");
+	together[1] = session_new(note, "2");
+	for (int i = 0; i < 4; i++) {
+		int fd = OK(mock_file(names[i]));
+
+		OK(luo_preserve(together[i / 2], fd, i));
+		close(fd);
+	}
+}
+
+/* How long a jump takes that the last subsystem to be frozen makes fail */
+static uint64_t timed_jump(void)
+{
+	uint64_t start = now_ms();
+
+	CHECK_EQ(-90, jump());
+	return now_ms() - start;
+}
+
+static const char *call_of(const char *log, const char *call)
+{
+	const char *found = strstr(log, call);
+
+	if (!found)
+		test_fail(__FILE__, __LINE__, "no call \"%s\"", call);
+	return found;
+}
+
+static void freeze_together(struct note *note)
+{
+	static char log[16 * TEXT];
+	uint64_t one, both;
+
+	OK(mock_log(log, sizeof(log)));
+	OK(mock_steer("mock-a freeze fail 90; p1a freeze sleep 1500"));
+	one = timed_jump();
+	OK(mock_log(log, sizeof(log)));
+	CHECK(call_of(log, "freeze p1a") < call_of(log, "freeze p1b"));
+	CHECK(call_of(log, "freeze p2b") < call_of(log, "freeze p1b"));
+
+	OK(mock_steer("p2a freeze sleep 1500"));
+	both = timed_jump();
+	OK(mock_steer("clear"));
+	OK(mock_log(log, sizeof(log)));
+	CHECK(call_of(log, "unfreeze p1b") < call_of(log, "unfreeze p1a"));
+	snprintf(note->text, sizeof(note->text),
+		 "two sessions that sleep take %lu.%02lu times as long as one",
+		 both / one, both * 100 / one % 100);
+	CHECK_BETWEEN(0, both * 100 / one, 150);
+	close(together[0]);
+	close(together[1]);
+}
+
+UPDATE_TEST(unwind, unwind_freezes_together, .stage = { two_sessions },
+	    .late = { freeze_together });
+
 /* ---- From kernel to kernel: the session "unwind" ---- */
 
 static void three_files(struct note *note)
