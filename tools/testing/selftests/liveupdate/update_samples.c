@@ -268,31 +268,21 @@ static void check_reported(unsigned int times)
 		 times_in_log("liveupdate: no subsystem 'sample-subsystem-v1'"));
 }
 
-static void send_event(int dev, unsigned int number)
-{
-	struct liveupdate_ioctl_set_event event = {
-		.size = sizeof(event),
-		.event = number,
-	};
-
-	OK(luo_ioctl(dev, LIVEUPDATE_IOCTL_SET_EVENT, &event));
-}
-
 static void generation_0(struct note *note)
 {
 	int dev = OK(luo_open());
 
 	OK(load(SUBSYSTEM_MODULE));
 	check_generation(0);
-	send_event(dev, LIVEUPDATE_EVENT_PREPARE);
+	OK(luo_event(dev, LIVEUPDATE_EVENT_PREPARE));
 	CHECK_EQ(-EAGAIN, unload(SUBSYSTEM_MODULE));
-	send_event(dev, LIVEUPDATE_EVENT_CANCEL);
+	OK(luo_event(dev, LIVEUPDATE_EVENT_CANCEL));
 	OK(unload(SUBSYSTEM_MODULE));
 	CHECK(!is_loaded(SUBSYSTEM_MODULE));
 
-	send_event(dev, LIVEUPDATE_EVENT_PREPARE);
+	OK(luo_event(dev, LIVEUPDATE_EVENT_PREPARE));
 	CHECK_EQ(-EBUSY, load(SUBSYSTEM_MODULE));
-	send_event(dev, LIVEUPDATE_EVENT_CANCEL);
+	OK(luo_event(dev, LIVEUPDATE_EVENT_CANCEL));
 	close(dev);
 
 	OK(load(SUBSYSTEM_MODULE));
