@@ -84,11 +84,15 @@ TEST_F(watch, uevents)
 /* "6 normal -> prepared in 12 us": 6 is the level of pr_info() */
 static bool is_transition(const char *text, const char *from_to)
 {
-	char like[64];
-	int end = 0;
+	char begin[64];
+	char *end;
 
-	snprintf(like, sizeof(like), "6 %s in %%*u us%%n", from_to);
-	return !sscanf(text, like, &end) && end && !text[end];
+	snprintf(begin, sizeof(begin), "6 %s in ", from_to);
+	if (strncmp(text, begin, strlen(begin)))
+		return false;
+	text += strlen(begin);
+	strtoul(text, &end, 10);
+	return end > text && !strcmp(end, " us");
 }
 
 TEST_F(watch, log)

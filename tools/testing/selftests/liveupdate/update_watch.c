@@ -13,8 +13,11 @@
 #define MSEC	1000LL
 #define SEC	1000000LL
 
-/* How far clocks that the kernels calibrate, while they are emulated, may differ */
-#define ABOUT(us)	((us) + (us) / 10 + 200 * MSEC)
+/* As far as clocks that the kernels calibrate, while they are emulated, may differ */
+static long long about(long long us)
+{
+	return us + us / 10 + 200 * MSEC;
+}
 
 static long long now_us(clockid_t clock)
 {
@@ -79,10 +82,10 @@ static void check_downtime(const struct note *note)
 	long long uptime = now_us(CLOCK_BOOTTIME);
 	long long since = now_us(CLOCK_REALTIME) - note->value[0] + 2 * SEC;
 
-	CHECK_BETWEEN(1, blackout("freeze"), ABOUT(since - uptime));
+	CHECK_BETWEEN(1, blackout("freeze"), about(since - uptime));
 	CHECK_BETWEEN(blackout("freeze"), blackout("kernel"),
-		      ABOUT(since - uptime));
-	CHECK_BETWEEN(1, blackout("init"), ABOUT(uptime));
+		      about(since - uptime));
+	CHECK_BETWEEN(1, blackout("init"), about(uptime));
 }
 
 static void blackout_after(struct note *note)
@@ -97,7 +100,7 @@ static void blackout_after(struct note *note)
 	before = now_us(CLOCK_BOOTTIME);
 	OK(luo_restore(session, 100));
 	first = blackout("retrieve");
-	CHECK_BETWEEN(1, first, ABOUT(now_us(CLOCK_BOOTTIME)));
+	CHECK_BETWEEN(1, first, about(now_us(CLOCK_BOOTTIME)));
 	CHECK_EQ(first, blackout("retrieve"));
 
 	/* Each retrieval counts, until there are no more */
@@ -106,10 +109,10 @@ static void blackout_after(struct note *note)
 	OK(luo_restore(session, 101));
 	second = blackout("retrieve");
 	CHECK(second > first);
-	CHECK(ABOUT(second - first) >= 500 * MSEC);
-	CHECK(second - first <= ABOUT(now_us(CLOCK_BOOTTIME) - before));
-	CHECK(blackout("init") + second <= ABOUT(now_us(CLOCK_BOOTTIME)));
-	CHECK(ABOUT(blackout("init") + second) >= after);
+	CHECK(about(second - first) >= 500 * MSEC);
+	CHECK(second - first <= about(now_us(CLOCK_BOOTTIME) - before));
+	CHECK(blackout("init") + second <= about(now_us(CLOCK_BOOTTIME)));
+	CHECK(about(blackout("init") + second) >= after);
 
 	OK(luo_finish(session));
 	CHECK_EQ(second, blackout("retrieve"));
@@ -189,7 +192,7 @@ static void check_dump(const struct note *note, const char *direction,
 
 	OK(debugfs_read(direction, text, sizeof(text)));
 	at = strstr(text, quoted_name(note));
-	CHECK_EQ(sessions, at != NULL);
+	CHECK_EQ(sessions, !!at);
 	if (!at)
 		return;
 	end = strstr(at, "\nsession ");
@@ -200,7 +203,7 @@ static void check_dump(const struct note *note, const char *direction,
 
 		snprintf(file, sizeof(file), "file %d liveupdate-memfd-v1 ",
 			 100 + i);
-		found += strstr(at, file) != NULL;
+		found += !!strstr(at, file);
 	}
 	CHECK_EQ(files, found);
 }
