@@ -123,8 +123,9 @@ struct liveupdate_flb_op_args {
  * @owner:      the module, pinned while the FLB is preserved, or came from the
  *              previous kernel and is not finished
  *
- * All are called in process context and may sleep. Calls for one FLB never
- * overlap.
+ * All are called in process context and may sleep. For one FLB, calls of @preserve
+ * and @unpreserve never overlap, nor do those of @retrieve and @finish. @preserve
+ * can ask for what came.
  */
 struct liveupdate_flb_ops {
 	int (*preserve)(struct liveupdate_flb_op_args *args);

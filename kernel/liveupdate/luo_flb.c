@@ -33,7 +33,7 @@ struct luo_flb_link {
 /* Stays as it is while the FLB is registered, or whoever asks has its object */
 static struct luo_flb *state_of(const struct liveupdate_flb *flb)
 {
-	/* Pairs with attach() */
+	/* Pairs with pin() */
 	return smp_load_acquire(&ACCESS_PRIVATE(flb, state));
 }
 
@@ -47,24 +47,36 @@ static bool in_use(const struct luo_flb_side *side)
 	return side->files || side->users;
 }
 
-static int attach(struct luo_flb *state, struct liveupdate_flb *flb)
+/* ---- Which FLB it is ---- */
+
+static int pin(struct luo_flb *state, struct liveupdate_flb *flb)
 {
-	lockdep_assert_held(&state->lock);
+	guard(spinlock)(&state->lock);
 	if (state->flb && state->flb != flb)
 		return -EEXIST;
 
 	state->flb = flb;
+	state->pins++;
 	/* Pairs with state_of(), which is called without the lock */
 	smp_store_release(&ACCESS_PRIVATE(flb, state), state);
 	return 0;
 }
 
-/* Forget the FLB if it can go: its memory may be that of a module */
-static void detach_unused(struct luo_flb *state)
+static bool pin_again(struct luo_flb *state)
 {
-	lockdep_assert_held(&state->lock);
-	if (!state->flb || state->links || in_use(&state->out) ||
-	    state->retrieved)
+	guard(spinlock)(&state->lock);
+	if (!state->flb)
+		return false;
+
+	state->pins++;
+	return true;
+}
+
+/* With the last pin the FLB can go: its memory may be that of a module */
+static void unpin(struct luo_flb *state)
+{
+	guard(spinlock)(&state->lock);
+	if (--state->pins)
 		return;
 
 	ACCESS_PRIVATE(state->flb, state) = NULL;
@@ -93,6 +105,7 @@ static int out_preserve(struct luo_flb *state)
 
 	state->out.data = args.data;
 	state->out.obj = args.obj;
+	pin_again(state);
 	return 0;
 }
 
@@ -112,7 +125,7 @@ static void out_unpreserve(struct luo_flb *state)
 	flb->ops->unpreserve(&args);
 	luo_call_end(&call, 0);
 	state->out = (struct luo_flb_side){};
-	detach_unused(state);
+	unpin(state);
 	module_put(owner);
 }
 
@@ -120,7 +133,7 @@ static int out_add_file(struct luo_flb *state)
 {
 	int err;
 
-	guard(mutex)(&state->lock);
+	guard(mutex)(&state->out_lock);
 	if (!in_use(&state->out)) {
 		err = out_preserve(state);
 		if (err)
@@ -133,7 +146,7 @@ static int out_add_file(struct luo_flb *state)
 
 static void out_del_file(struct luo_flb *state)
 {
-	guard(mutex)(&state->lock);
+	guard(mutex)(&state->out_lock);
 	state->out.files--;
 	if (!in_use(&state->out))
 		out_unpreserve(state);
@@ -191,7 +204,7 @@ static void in_receive(struct luo_flb *state)
 {
 	struct luo_item item;
 
-	lockdep_assert_held(&state->lock);
+	lockdep_assert_held(&state->in_lock);
 	if (state->received)
 		return;
 
@@ -233,24 +246,20 @@ static int in_retrieve(struct luo_flb *state)
 
 	state->in.obj = args.obj;
 	state->retrieved = true;
+	pin_again(state);
 	return 0;
 }
 
-/* Nobody needs it any more. What cannot be retrieved is left for later. */
-static void in_finish(struct luo_flb *state)
+static void in_call_finish(struct luo_flb *state)
 {
 	struct liveupdate_flb *flb = state->flb;
-	struct liveupdate_flb_op_args args = { .flb = flb };
-	struct module *owner;
+	struct liveupdate_flb_op_args args = {
+		.flb = flb,
+		.data = state->in.data,
+		.obj = state->in.obj,
+	};
 	struct luo_call call;
 
-	if (!state->in_left || !flb || in_use(&state->in) ||
-	    in_retrieve(state))
-		return;
-
-	owner = flb->ops->owner;
-	args.data = state->in.data;
-	args.obj = state->in.obj;
 	luo_call_start(&call, state->luo, LIVEUPDATE_PHASE_FINISH,
 		       LUO_CALL_FLB, flb->compatible, 0);
 	flb->ops->finish(&args);
@@ -258,7 +267,25 @@ static void in_finish(struct luo_flb *state)
 	state->in = (struct luo_flb_side){};
 	state->in_left = false;
 	state->retrieved = false;
-	detach_unused(state);
+}
+
+/* Nobody needs it any more. What cannot be retrieved is left for later. */
+static void in_finish(struct luo_flb *state)
+{
+	struct module *owner;
+
+	if (!state->in_left || in_use(&state->in) || !pin_again(state))
+		return;
+	if (in_retrieve(state)) {
+		unpin(state);
+		return;
+	}
+
+	owner = state->flb->ops->owner;
+	in_call_finish(state);
+	/* The pin of what is retrieved, and the one taken here */
+	unpin(state);
+	unpin(state);
 	module_put(owner);
 }
 
@@ -277,7 +304,7 @@ void luo_flbs_finish(struct luo *luo, struct liveupdate_file_handler *handler)
 	list_for_each_entry_reverse(link, links_of(handler), list) {
 		struct luo_flb *state = link->flb;
 
-		guard(mutex)(&state->lock);
+		guard(mutex)(&state->in_lock);
 		in_receive(state);
 		/* It may be one file more than the handover told of */
 		if (state->in.files)
@@ -301,7 +328,7 @@ void luo_flbs_finish_all(struct luo *luo)
 
 	guard(rwsem_read)(&luo->handlers.lock);
 	list_for_each_entry(state, &luo->handlers.flbs, list) {
-		guard(mutex)(&state->lock);
+		guard(mutex)(&state->in_lock);
 		in_receive(state);
 		state->in.files = 0;
 		in_finish(state);
@@ -325,7 +352,7 @@ int luo_flbs_encode(struct luo *luo, struct luo_items *items)
 
 	guard(rwsem_read)(&luo->handlers.lock);
 	list_for_each_entry(state, &luo->handlers.flbs, list) {
-		guard(mutex)(&state->lock);
+		guard(mutex)(&state->out_lock);
 		if (state->out.files)
 			err = luo_items_add(items, state->compatible,
 					    state->out.data, state->out.files);
@@ -388,7 +415,9 @@ static struct luo_flb *get_state(struct luo *luo, const char *compatible)
 
 	state->luo = luo;
 	strscpy(state->compatible, compatible);
-	mutex_init(&state->lock);
+	spin_lock_init(&state->lock);
+	mutex_init(&state->out_lock);
+	mutex_init(&state->in_lock);
 	list_add_tail(&state->list, &luo->handlers.flbs);
 
 	return state;
@@ -404,7 +433,8 @@ void luo_flbs_destroy(struct luo *luo)
 
 	list_for_each_entry_safe(state, next, &luo->handlers.flbs, list) {
 		list_del(&state->list);
-		mutex_destroy(&state->lock);
+		mutex_destroy(&state->in_lock);
+		mutex_destroy(&state->out_lock);
 		kfree(state);
 	}
 }
@@ -440,14 +470,12 @@ int luo_flb_add(struct luo *luo, struct liveupdate_file_handler *handler,
 	if (IS_ERR(state))
 		return PTR_ERR(state);
 
-	guard(mutex)(&state->lock);
-	err = attach(state, flb);
-	if (err)
-		return err;
 	if (find_link(handler, state))
 		return -EEXIST;
+	err = pin(state, flb);
+	if (err)
+		return err;
 
-	state->links++;
 	link->flb = state;
 	list_add_tail(&no_free_ptr(link)->list, links_of(handler));
 
@@ -460,9 +488,7 @@ static void del_link(struct luo_flb_link *link)
 
 	list_del(&link->list);
 	kfree(link);
-	guard(mutex)(&state->lock);
-	state->links--;
-	detach_unused(state);
+	unpin(state);
 }
 
 /**
@@ -521,6 +547,7 @@ static int get_incoming(struct luo_flb *state, void **objp)
 {
 	int err;
 
+	guard(mutex)(&state->in_lock);
 	in_receive(state);
 	if (!state->in_left)
 		return state->came || state->luo->finished ? -ENODATA : -ENOENT;
@@ -560,13 +587,12 @@ int luo_flb_get_incoming(struct luo *luo, struct liveupdate_flb *flb,
 	if (IS_ERR(state))
 		return PTR_ERR(state);
 
-	guard(mutex)(&state->lock);
-	err = attach(state, flb);
+	err = pin(state, flb);
 	if (err)
 		return err;
 
 	err = get_incoming(state, objp);
-	detach_unused(state);
+	unpin(state);
 	return err;
 }
 
@@ -583,7 +609,7 @@ void luo_flb_put_incoming(struct liveupdate_flb *flb)
 	if (WARN_ON_ONCE(!state))
 		return;
 
-	guard(mutex)(&state->lock);
+	guard(mutex)(&state->in_lock);
 	if (WARN_ON_ONCE(!state->in.users))
 		return;
 
@@ -606,7 +632,7 @@ int luo_flb_get_outgoing(struct liveupdate_flb *flb, void **objp)
 	if (!state)
 		return -ENOENT;
 
-	guard(mutex)(&state->lock);
+	guard(mutex)(&state->out_lock);
 	if (!state->out.obj)
 		return -ENOENT;
 
@@ -628,7 +654,7 @@ void luo_flb_put_outgoing(struct liveupdate_flb *flb)
 	if (WARN_ON_ONCE(!state))
 		return;
 
-	guard(mutex)(&state->lock);
+	guard(mutex)(&state->out_lock);
 	if (WARN_ON_ONCE(!state->out.users))
 		return;
 

@@ -8,7 +8,9 @@
  *			transition, which thereby has everything for itself
  *   luo_session.lock	the files of one session
  *   luo_handlers.lock	which file handlers and FLBs there are
- *   luo_flb.lock	one FLB
+ *   luo_flb.out_lock	one FLB, towards the next kernel
+ *   luo_flb.in_lock	one FLB, from the previous kernel
+ *   luo_flb.lock	a spinlock: which FLB it is
  *   luo_sessions.lock	which sessions there are, and who has them
  *   luo_failure.lock	a spinlock: who failed last
  *
@@ -176,10 +178,12 @@ struct luo_flb_side {
  * @luo:       fixed
  * @compatible: fixed, the name
  * @list:      in luo_handlers.flbs
- * @lock:      protects all below; the callbacks are called with it held
+ * @lock:      protects the next two
  * @flb:       the one that is registered, preserved or retrieved, or NULL
- * @links:     handlers that it is registered for; changed with luo_handlers.lock
- *             held, too
+ * @pins:      reasons why @flb has to stay; whoever has one can read it
+ * @out_lock:  protects @out; preserve and unpreserve are called with it held
+ * @in_lock:   protects all below @out; retrieve and finish are called with it
+ *             held. It nests in @out_lock: preserve can ask for what came
  * @out:       preserved while somebody needs it
  * @in:        what came from the previous kernel
  * @received:  that was looked up
@@ -191,10 +195,13 @@ struct luo_flb {
 	struct luo *luo;
 	char compatible[LIVEUPDATE_FLB_COMPAT_LENGTH];
 	struct list_head list;
-	/* see above for what it protects */
-	struct mutex lock;
+	/* see above for what they protect */
+	spinlock_t lock;
 	struct liveupdate_flb *flb;
-	unsigned int links;
+	unsigned int pins;
+	/* see above for what they protect */
+	struct mutex out_lock;
+	struct mutex in_lock;
 	struct luo_flb_side out;
 	struct luo_flb_side in;
 	bool received;

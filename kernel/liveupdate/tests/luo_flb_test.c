@@ -24,6 +24,7 @@ static struct mock {
 	char fail;		/* the letter whose calls fail */
 	char fail_name;		/* for which FLB */
 	bool no_object;		/* preserve makes none */
+	bool asks;		/* preserve asks for what came */
 } *mock;
 
 static int called(char what, const struct liveupdate_flb_op_args *args)
@@ -51,12 +52,18 @@ static void expect_object(const struct liveupdate_flb_op_args *args)
 			    mock->no_object ? NULL : object_of(args->flb));
 }
 
+static int get_incoming(struct liveupdate_flb *flb);
+
 static int mock_preserve(struct liveupdate_flb_op_args *args)
 {
 	KUNIT_EXPECT_EQ(mock->test, args->data, 0);
 	KUNIT_EXPECT_NULL(mock->test, args->obj);
 	args->data = args->flb->compatible[0];
 	args->obj = mock->no_object ? NULL : object_of(args->flb);
+	if (mock->asks) {
+		KUNIT_EXPECT_EQ(mock->test, get_incoming(args->flb), 0);
+		luo_flb_put_incoming(args->flb);
+	}
 	return called('P', args);
 }
 
@@ -701,6 +708,16 @@ static void registered_again(struct kunit *test)
 	finish_all(test, "");
 }
 
+/* As one does that goes on with what it was before */
+static void preserve_asks_for_what_came(struct kunit *test)
+{
+	update_and_add(test, 1, 0);
+	mock->asks = true;
+	preserve(test, &only_x, "RxPx");
+	finish(test, &both, "RyIyIx");
+	unpreserve(test, &only_x, "Ux");
+}
+
 static void registered_after_the_update(struct kunit *test)
 {
 	update(test, 1, 0);
@@ -750,6 +767,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(asked_for_in_vain),
 	KUNIT_CASE(put_incoming_after_unregister),
 	KUNIT_CASE(registered_again),
+	KUNIT_CASE(preserve_asks_for_what_came),
 	KUNIT_CASE(registered_after_the_update),
 	{}
 };
