@@ -619,6 +619,25 @@ u64 luo_files_bytes(struct luo_session *session)
 }
 
 /**
+ * luo_files_want_handlers - note types of files that no handler is there for
+ * @session: an incoming session, decoded
+ * @wanted:  where to
+ *
+ * Context: Process context, takes session->lock.
+ */
+void luo_files_want_handlers(struct luo_session *session,
+			     struct luo_wanted *wanted)
+{
+	struct luo_file *lf;
+
+	guard(mutex)(&session->lock);
+	list_for_each_entry(lf, &session->files, list) {
+		if (file_find_handler(lf))
+			luo_wanted_add(wanted, lf->compatible);
+	}
+}
+
+/**
  * luo_files_can_finish - see whether all files of a session can be finished
  * @session: an incoming session
  *
@@ -677,6 +696,9 @@ static int file_carry(struct luo_file *lf)
 
 	call_start(&call, lf, LIVEUPDATE_PHASE_CARRY);
 	err = file_restore(lf);
+	if (!lf->handler)
+		pr_err("session '%s': nothing here handles a file of type '%s'\n",
+		       lf->session->name, lf->compatible);
 	if (!err)
 		err = file_call_preserve(lf);
 	luo_call_end(&call, err);

@@ -123,6 +123,37 @@ void luo_handler_request(const char *compatible)
 }
 
 /**
+ * luo_wanted_add - note that a handler is missing
+ * @wanted:     where to; when it is full the type is left out
+ * @compatible: the handler's compatible string
+ */
+void luo_wanted_add(struct luo_wanted *wanted, const char *compatible)
+{
+	unsigned int i;
+
+	for (i = 0; i < wanted->nr; i++) {
+		if (!strcmp(wanted->types[i], compatible))
+			return;
+	}
+	if (wanted->nr < LUO_MAX_WANTED)
+		strscpy(wanted->types[wanted->nr++], compatible);
+}
+
+/**
+ * luo_wanted_request - ask for the modules of all handlers that are missing
+ * @wanted: which
+ *
+ * Context: Process context, no lock held, as it waits for user space.
+ */
+void luo_wanted_request(const struct luo_wanted *wanted)
+{
+	unsigned int i;
+
+	for (i = 0; i < wanted->nr; i++)
+		luo_handler_request(wanted->types[i]);
+}
+
+/**
  * luo_handler_get_for_file - find who preserves a file
  * @handlers: the registry
  * @file:     the file

@@ -157,6 +157,22 @@ bool luo_handler_is_registered(struct luo_handlers *handlers,
 			       const struct liveupdate_file_handler *handler);
 void luo_handler_request(const char *compatible);
 
+/* Types of files that modules are asked for at a time */
+#define LUO_MAX_WANTED		16
+
+/**
+ * struct luo_wanted - types of files that no handler is there for
+ * @nr:    number of @types
+ * @types: compatible strings, each once
+ */
+struct luo_wanted {
+	unsigned int nr;
+	char types[LUO_MAX_WANTED][LIVEUPDATE_COMPATIBLE_LENGTH];
+};
+
+void luo_wanted_add(struct luo_wanted *wanted, const char *compatible);
+void luo_wanted_request(const struct luo_wanted *wanted);
+
 /* ---- luo_flb.c: objects that files share ---- */
 
 /**
@@ -329,10 +345,12 @@ int luo_session_next(struct luo *luo,
 struct luo_session *luo_session_create(struct luo *luo, const char *name);
 struct luo_session *luo_session_claim(struct luo *luo, const char *name);
 int luo_session_finish(struct luo_session *session);
+void luo_session_request_handlers(struct luo_session *session);
 void luo_session_release(struct luo_session *session);
 int luo_session_receive(struct luo *luo, const struct luo_session_ser *ser);
 int luo_session_decode(struct luo_session *session);
 
+void luo_sessions_want_handlers(struct luo *luo, struct luo_wanted *wanted);
 void luo_sessions_discard(struct luo *luo);
 int luo_sessions_carry(struct luo *luo);
 void luo_sessions_uncarry(struct luo *luo);
@@ -424,6 +442,8 @@ int luo_file_receive(struct luo_session *session,
 		     const struct luo_file_ser *ser);
 void luo_files_forget(struct luo_session *session);
 void luo_files_unpreserve(struct luo_session *session);
+void luo_files_want_handlers(struct luo_session *session,
+			     struct luo_wanted *wanted);
 int luo_files_can_finish(struct luo_session *session);
 void luo_files_finish(struct luo_session *session);
 int luo_files_carry(struct luo_session *session);

@@ -385,6 +385,46 @@ struct luo_session *luo_session_claim(struct luo *luo, const char *name)
 	return session;
 }
 
+/**
+ * luo_session_request_handlers - ask for modules that files of a session need
+ * @session: the session, claimed
+ *
+ * Without its handler, nobody can free what belongs to a file that was not
+ * retrieved. That modules cannot be asked for, for want of memory, is no error.
+ *
+ * Context: Process context, no lock held, as it waits for user space.
+ */
+void luo_session_request_handlers(struct luo_session *session)
+{
+	struct luo_wanted *wanted __free(kfree) = kzalloc_obj(*wanted);
+
+	if (!wanted)
+		return;
+
+	luo_files_want_handlers(session, wanted);
+	luo_wanted_request(wanted);
+}
+
+/**
+ * luo_sessions_want_handlers - note types of files that no handler is there for
+ * @luo:    the orchestrator
+ * @wanted: where to
+ *
+ * Looks at all incoming sessions that are not finished.
+ *
+ * Context: Process context, luo.transition held for writing.
+ */
+void luo_sessions_want_handlers(struct luo *luo, struct luo_wanted *wanted)
+{
+	struct luo_session *session;
+
+	list_for_each_entry(session, &luo->sessions[LIVEUPDATE_INCOMING].list,
+			    list) {
+		if (is_unfinished(session) && !luo_session_decode(session))
+			luo_files_want_handlers(session, wanted);
+	}
+}
+
 static int finish(struct luo_session *session)
 {
 	int err;

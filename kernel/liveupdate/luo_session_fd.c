@@ -124,6 +124,10 @@ static long session_ioctl(struct file *file, unsigned int cmd,
 	struct luo *luo = session->luo;
 	long err;
 
+	if (cmd == LIVEUPDATE_SESSION_FINISH &&
+	    session->direction == LIVEUPDATE_INCOMING)
+		luo_session_request_handlers(session);
+
 	err = luo_ucmd_run(luo, session, session_ops, ARRAY_SIZE(session_ops),
 			   cmd, arg);
 	if (!err && cmd == LIVEUPDATE_SESSION_FINISH)

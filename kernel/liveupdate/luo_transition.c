@@ -12,6 +12,7 @@
 #include <linux/kexec.h>
 #include <linux/ktime.h>
 #include <linux/math64.h>
+#include <linux/slab.h>
 #include <trace/events/liveupdate.h>
 
 #include "luo_internal.h"
@@ -242,6 +243,22 @@ void luo_transition_settle(struct luo *luo)
 		finish(luo);
 }
 
+/*
+ * A file that the previous kernel left can neither be carried nor freed without
+ * its handler, which may be in a module that nobody has needed so far.
+ */
+static void request_handlers(struct luo *luo)
+{
+	struct luo_wanted *wanted __free(kfree) = kzalloc_obj(*wanted);
+
+	if (!wanted)
+		return;
+
+	scoped_guard(rwsem_write, &luo->transition)
+		luo_sessions_want_handlers(luo, wanted);
+	luo_wanted_request(wanted);
+}
+
 static int carry_out(struct luo *luo, enum liveupdate_event event)
 {
 	switch (event) {
@@ -270,6 +287,7 @@ int luo_transition_event(struct luo *luo, enum liveupdate_event event)
 {
 	int err;
 
+	request_handlers(luo);
 	guard(rwsem_write)(&luo->transition);
 	watch_failures(luo, true);
 	err = carry_out(luo, event);
@@ -329,7 +347,8 @@ static int reboot(struct luo *luo)
  * What nobody prepared is prepared here.
  *
  * Context: Process context, takes luo.transition. It waits for commands that are
- * being carried out, but these never wait for user space.
+ * being carried out, but these never wait for user space. Where a file of the
+ * previous kernel lacks its handler, it first waits for modprobe.
  * Return: 0, and from here on nothing can fail, and nothing in a session can
  * change; -EOPNOTSUPP when the image cannot take over; or what a step fails
  * with, and everything is as before.
@@ -338,6 +357,7 @@ int luo_transition_reboot(struct luo *luo)
 {
 	int err;
 
+	request_handlers(luo);
 	guard(rwsem_write)(&luo->transition);
 	err = check_image(luo);
 	if (err)

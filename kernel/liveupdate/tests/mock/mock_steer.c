@@ -45,8 +45,8 @@ struct rule {
 	unsigned int ms;
 };
 
-/* @lock protects all else */
 static struct {
+	/* protects all else */
 	struct mutex lock;
 	struct list_head rules;
 	char log[LOG_SIZE];

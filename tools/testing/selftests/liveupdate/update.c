@@ -272,13 +272,44 @@ static int load_kernel(char *program, char *set, char **options)
 	return status;
 }
 
-int jump(void)
+static int jump(void)
 {
 	return syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
 		       LINUX_REBOOT_CMD_KEXEC, NULL) ? -errno : 0;
 }
 
-int jump_with(unsigned long space)
+/* Should the next jump take place, the next kernel reads that the test has failed */
+static void expect_refusal(void)
+{
+	snprintf(current_note->failure, sizeof(current_note->failure),
+		 "stage %u: a jump took place that has to fail", stage);
+	save_notes();
+}
+
+int try_jump(void)
+{
+	int err;
+
+	expect_refusal();
+	err = jump();
+	*current_note->failure = '\0';
+	return err;
+}
+
+int try_jump_with(unsigned long space)
+{
+	int err;
+
+	expect_refusal();
+	if (fault_exhaust(space))
+		return -EIO;
+	err = jump();
+	*current_note->failure = '\0';
+	return fault_relieve() ? -EIO : err;
+}
+
+/* One try to jump with the memory that is given, which may be the last one */
+static int jump_with(unsigned long space)
 {
 	int err;
 

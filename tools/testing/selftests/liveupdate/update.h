@@ -115,17 +115,12 @@ int session_claim(const struct note *note, const char *suffix);
 void check_text(const char *path, const char *want);
 long number_in(const char *path);
 
-/* Starts what is loaded; returns only with an error */
-int jump(void);
+/* A jump that has to fail; with so much memory, in bytes of slab and in pages */
+int try_jump(void);
+int try_jump_with(unsigned long space);
 
 /* How often the set "refused" had its jump fail */
 unsigned int jumps_refused(void);
-
-/*
- * One try to jump with so much memory, in bytes of slab and in pages, which may
- * be the last one
- */
-int jump_with(unsigned long space);
 
 /* All of a file that must be the same after the update */
 struct snapshot {

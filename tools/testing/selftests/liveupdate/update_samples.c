@@ -20,7 +20,6 @@
 #define SUBSYSTEM_MODULE	"liveupdate_subsystem"
 #define NOTE_DEVICE		"/dev/liveupdate-note"
 #define NOTE_SIZE		4096UL
-#define MODPROBE		"/proc/sys/kernel/modprobe"
 #define KLOG_READ_ALL		3
 
 static bool is_loaded(const char *module)
@@ -205,11 +204,11 @@ static void finish_frees_after(struct note *note)
 	int session = session_claim(note, "");
 	long before, freed;
 
-	close(OK(luo_restore(session, 0)));
 	before = meminfo_kib("MemFree");
 	OK(luo_finish(session));
 	freed = meminfo_kib("MemFree") - before;
-	CHECK_BETWEEN(7 * 1024, freed, 9 * 1024);
+	/* The module itself takes up to 2 MiB */
+	CHECK_BETWEEN(5 * 1024, freed, 9 * 1024);
 	close(session);
 	OK(unload(FILE_MODULE));
 }
@@ -217,10 +216,10 @@ static void finish_frees_after(struct note *note)
 UPDATE_TEST(samples, notes_nobody_wants_are_freed,
 	    .stage = { many_notes, finish_frees_after });
 
-/* Unclaimed in the second kernel, which has the module */
-static void load_only(struct note *note)
+/* Unclaimed in the second kernel, which loads the module for the jump */
+static void nothing(struct note *note)
 {
-	OK(load(FILE_MODULE));
+	CHECK(!is_loaded(FILE_MODULE));
 }
 
 static void carried_after(struct note *note)
@@ -236,7 +235,7 @@ static void carried_after(struct note *note)
 }
 
 UPDATE_TEST(samples, note_is_carried,
-	    .stage = { one_note, load_only, carried_after });
+	    .stage = { one_note, nothing, carried_after });
 
 /* ---- The subsystem; last, as its session keeps the update from being over ---- */
 

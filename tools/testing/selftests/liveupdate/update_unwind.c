@@ -16,44 +16,67 @@
 #define TEXT	4096
 #define DEBUGFS	"/sys/kernel/debug/liveupdate/"
 
-/* A call, and the one that undoes it; what is done @once stays so */
+/* A call, the one that undoes it, and its phase; what is done @once stays so */
 struct step {
-	const char *op, *who, *undo;
-	const char *phase, *label;
+	const char *op, *who, *undo, *phase;
 	bool once;
 };
 
-#define SUBSYSTEM(_op, _who, _undo)					\
-	{ .op = _op, .who = "mock-" _who, .undo = _undo,		\
-	  .phase = _op, .label = "subsystem mock-" _who }
-#define FLB(_who)							\
-	{ .op = "preserve", .who = "mock-" _who, .undo = "unpreserve",	\
-	  .phase = "prepare", .label = "flb mock-" _who }
-#define FILE_AT(_op, _who, _undo, _phase)				\
-	{ .op = _op, .who = "f" _who, .undo = _undo, .phase = _phase,	\
-	  .label = "file " _who " of session unwind" }
-#define RETRIEVE(_who)							\
-	{ .op = "retrieve", .who = "f" _who, .phase = "carry",		\
-	  .label = "file " _who " of session unwind", .once = true }
+static const struct step prepare_steps[] = {
+	{ "prepare", "mock-a", "cancel", "prepare", false },
+	{ "prepare", "mock-b", "cancel", "prepare", false },
+	{ "prepare", "mock-c", "cancel", "prepare", false },
+};
 
-#define PREPARE								\
-	SUBSYSTEM("prepare", "a", "cancel"),				\
-	SUBSYSTEM("prepare", "b", "cancel"),				\
-	SUBSYSTEM("prepare", "c", "cancel")
-#define FREEZE								\
-	FILE_AT("freeze", "1", "unfreeze", "freeze"),			\
-	FILE_AT("freeze", "2", "unfreeze", "freeze"),			\
-	FILE_AT("freeze", "3", "unfreeze", "freeze"),			\
-	SUBSYSTEM("freeze", "c", "unfreeze"),				\
-	SUBSYSTEM("freeze", "b", "unfreeze"),				\
-	SUBSYSTEM("freeze", "a", "unfreeze")
-#define CARRY								\
-	RETRIEVE("1"), FLB("x"), FLB("y"),				\
-	FILE_AT("preserve", "1", "unpreserve", "carry"),		\
-	RETRIEVE("2"),							\
-	FILE_AT("preserve", "2", "unpreserve", "carry"),		\
-	RETRIEVE("3"),							\
-	FILE_AT("preserve", "3", "unpreserve", "carry")
+static const struct step carry_steps[] = {
+	{ "retrieve", "f1", NULL, "carry", true },
+	{ "preserve", "mock-x", "unpreserve", "prepare", false },
+	{ "preserve", "mock-y", "unpreserve", "prepare", false },
+	{ "preserve", "f1", "unpreserve", "carry", false },
+	{ "retrieve", "f2", NULL, "carry", true },
+	{ "preserve", "f2", "unpreserve", "carry", false },
+	{ "retrieve", "f3", NULL, "carry", true },
+	{ "preserve", "f3", "unpreserve", "carry", false },
+};
+
+static const struct step freeze_steps[] = {
+	{ "freeze", "f1", "unfreeze", "freeze", false },
+	{ "freeze", "f2", "unfreeze", "freeze", false },
+	{ "freeze", "f3", "unfreeze", "freeze", false },
+	{ "freeze", "mock-c", "unfreeze", "freeze", false },
+	{ "freeze", "mock-b", "unfreeze", "freeze", false },
+	{ "freeze", "mock-a", "unfreeze", "freeze", false },
+};
+
+/* PRESERVE_FD is no transition: who fails in it is not kept */
+static const struct step preserve_steps[] = {
+	{ "preserve", "mock-x", "unpreserve", NULL, false },
+	{ "preserve", "mock-y", "unpreserve", NULL, false },
+	{ "preserve", "f1", "unpreserve", NULL, false },
+	{ "preserve", "f2", "unpreserve", NULL, false },
+	{ "preserve", "f3", "unpreserve", NULL, false },
+};
+
+struct plan {
+	struct step steps[32];
+	int length;
+};
+
+static void plan_add(struct plan *plan, const struct step *steps, int length)
+{
+	memcpy(plan->steps + plan->length, steps, length * sizeof(*steps));
+	plan->length += length;
+}
+
+/* As last_failure names a participant */
+static void label_of(const char *who, char *label, size_t size)
+{
+	if (*who == 'f')
+		snprintf(label, size, "file %s of session unwind", who + 1);
+	else
+		snprintf(label, size, "%s %s",
+			 strchr("xy", who[5]) ? "flb" : "subsystem", who);
+}
 
 static void append(char *text, const char *format, const char *a, const char *b)
 {
@@ -120,44 +143,43 @@ static void check_state(const char *want, const struct step *step)
 static void check_failure(const struct step *step, int err)
 {
 	struct liveupdate_ioctl_get_info info;
-	char want[256];
+	char label[128], want[256];
 
-	snprintf(want, sizeof(want), "%d %s %s", err, step->phase, step->label);
+	if (!step->phase) {
+		check_text(LUO_SYSFS "last_failure", "none");
+		return;
+	}
+	label_of(step->who, label, sizeof(label));
+	snprintf(want, sizeof(want), "%d %s %s", err, step->phase, label);
 	check_text(LUO_SYSFS "last_failure", want);
 	OK(luo_info_now(&info));
 	CHECK_EQ(err, info.last_errno);
-	CHECK(!strcmp(step->label, (char *)info.last_participant));
+	CHECK(!strcmp(label, (char *)info.last_participant));
 }
 
 /* Each step fails in turn. The error tells them apart. */
-static void try_each(const struct step *plan, int steps, int (*act)(void))
+static void try_each(const struct plan *plan, int (*act)(void))
 {
+	const struct step *step = plan->steps;
 	char before[TEXT], want[TEXT];
 	bool done[32] = {};
 
 	read_state(before);
 	check_log("");
-	for (int i = 0; i < steps; i++) {
+	for (int i = 0; i < plan->length; i++, step++) {
 		int err = 90 + i;
 
-		if (plan[i].once)
-			read_state(before);
-		OK(mock_steer("%s %s fail %d", plan[i].who, plan[i].op, err));
+		OK(mock_steer("%s %s fail %d", step->who, step->op, err));
 		CHECK_EQ(-err, act());
-		expect_calls(plan, i, done, want);
+		expect_calls(plan->steps, i, done, want);
 		check_log(want);
 		for (int j = 0; j < i; j++)
-			done[j] = plan[j].once;
-		if (plan[i].phase)
-			check_failure(&plan[i], err);
+			done[j] = plan->steps[j].once;
+		check_failure(step, err);
+		check_state(before, step);
 		OK(mock_steer("clear"));
-		/* Files that were retrieved to be carried stay retrieved */
-		if (!memchr(done, true, i + 1))
-			check_state(before, &plan[i]);
 	}
 }
-
-#define TRY_EACH(_plan, _act)	try_each(_plan, ARRAY_SIZE(_plan), _act)
 
 /* ---- In one kernel ---- */
 
@@ -184,30 +206,26 @@ static int preserve_three(void)
 
 static void fail_preserve(struct note *note)
 {
-	static const struct step plan[] = {
-		{ "preserve", "mock-x", "unpreserve" },
-		{ "preserve", "mock-y", "unpreserve" },
-		{ "preserve", "f1", "unpreserve" },
-		{ "preserve", "f2", "unpreserve" },
-		{ "preserve", "f3", "unpreserve" },
-	};
+	struct plan plan = {};
 	char before[TEXT];
 
 	OK(mock_load(""));
 	read_state(before);
 	preserving = session_new(note, "");
-	TRY_EACH(plan, preserve_three);
-	check_text(LUO_SYSFS "last_failure", "none");
+	plan_add(&plan, preserve_steps, ARRAY_SIZE(preserve_steps));
+	try_each(&plan, preserve_three);
 	CHECK_EQ(-ENOENT, mock_get("mock-x-outgoing"));
 
 	OK(preserve_three());
-	check_log("preserve mock-x; preserve mock-y; preserve f1; preserve f2; preserve f3");
+	check_log("preserve mock-x; preserve mock-y; "
+		  "preserve f1; preserve f2; preserve f3");
 	CHECK_EQ(3, mock_get("mock-x-outgoing"));
 	CHECK_EQ(3, mock_get("mock-y-outgoing"));
 	CHECK_EQ(-EAGAIN, mock_unload());
 	close(preserving);
-	check_log("unpreserve f3; unpreserve f2; unpreserve f1; unpreserve mock-y; unpreserve mock-x");
-	check_state(before, &plan[0]);
+	check_log("unpreserve f3; unpreserve f2; unpreserve f1; "
+		  "unpreserve mock-y; unpreserve mock-x");
+	check_state(before, plan.steps);
 }
 
 UPDATE_TEST(unwind, unwind_preserve, .stage = { fail_preserve });
@@ -219,9 +237,10 @@ static int prepare(void)
 
 static void fail_prepare(struct note *note)
 {
-	static const struct step plan[] = { PREPARE };
+	struct plan plan = {};
 
-	TRY_EACH(plan, prepare);
+	plan_add(&plan, prepare_steps, ARRAY_SIZE(prepare_steps));
+	try_each(&plan, prepare);
 	OK(prepare());
 	check_log("prepare mock-a; prepare mock-b; prepare mock-c");
 	check_text(LUO_SYSFS "state", "prepared");
@@ -288,7 +307,7 @@ static uint64_t timed_jump(void)
 {
 	uint64_t start = now_ms();
 
-	CHECK_EQ(-90, jump());
+	CHECK_EQ(-90, try_jump());
 	return now_ms() - start;
 }
 
@@ -342,16 +361,18 @@ static void three_files(struct note *note)
 
 static void fail_reboot(struct note *note)
 {
-	static const struct step all[] = { PREPARE, FREEZE };
-	static const struct step freeze[] = { FREEZE };
+	struct plan all = {}, freeze = {};
 
+	plan_add(&all, prepare_steps, ARRAY_SIZE(prepare_steps));
+	plan_add(&all, freeze_steps, ARRAY_SIZE(freeze_steps));
+	plan_add(&freeze, freeze_steps, ARRAY_SIZE(freeze_steps));
 	OK(text_write(MOCK_DIR "log", "clear"));
-	TRY_EACH(all, jump);
+	try_each(&all, try_jump);
 
 	/* A reboot that fails leaves an update prepared that was so before */
 	OK(prepare());
 	check_log("prepare mock-a; prepare mock-b; prepare mock-c");
-	TRY_EACH(freeze, jump);
+	try_each(&freeze, try_jump);
 	check_text(LUO_SYSFS "state", "prepared");
 	OK(luo_send_event(LIVEUPDATE_EVENT_CANCEL));
 	check_text(LUO_SYSFS "state", "normal");
@@ -416,9 +437,12 @@ static void fail_retrieve(struct note *note)
 
 static void fail_carry(struct note *note)
 {
-	static const struct step plan[] = { PREPARE, CARRY, FREEZE };
+	struct plan plan = {};
 
-	TRY_EACH(plan, jump);
+	plan_add(&plan, prepare_steps, ARRAY_SIZE(prepare_steps));
+	plan_add(&plan, carry_steps, ARRAY_SIZE(carry_steps));
+	plan_add(&plan, freeze_steps, ARRAY_SIZE(freeze_steps));
+	try_each(&plan, try_jump);
 	check_text(LUO_SYSFS "state", "updated");
 }
 

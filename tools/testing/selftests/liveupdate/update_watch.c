@@ -311,7 +311,7 @@ static void told_late(struct note *note)
 	check_sysfs(&info);
 	CHECK_EQ(0, info.last_errno);
 	OK(trace_start());
-	CHECK_EQ(-ENOMEM, jump_with(1));
+	CHECK_EQ(-ENOMEM, try_jump_with(1));
 	OK(trace_stop(trace, sizeof(trace)));
 
 	check_sysfs(&info);

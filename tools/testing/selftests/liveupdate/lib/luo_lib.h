@@ -70,6 +70,9 @@ int content_hash(int fd, uint64_t *hash);
 int memfd_filled(const char *name, unsigned int flags, uint64_t len,
 		 uint64_t seed);
 
+/* Where the kernel looks for the program that loads modules */
+#define MODPROBE		"/proc/sys/kernel/modprobe"
+
 /* system.c: /proc, /sys, cgroups, descriptors */
 int setup_system(void);
 int text_write(const char *path, const char *text);
