@@ -239,6 +239,13 @@ static int decode_item(const void *fdt, int node, struct luo_item *item)
 	       decode_u64(fdt, node, LUO_FDT_COUNT, &item->count);
 }
 
+static int first_item(const void *fdt, const char *parent)
+{
+	int node = fdt_subnode_offset(fdt, 0, parent);
+
+	return node < 0 ? node : fdt_first_subnode(fdt, node);
+}
+
 /**
  * luo_item_next - go from item to item of a root
  * @fdt:    a tree that luo_root_decode() took
@@ -253,13 +260,13 @@ static int decode_item(const void *fdt, int node, struct luo_item *item)
 bool luo_item_next(const void *fdt, const char *parent, int *cursor,
 		   struct luo_item *item)
 {
-	int node = fdt_subnode_offset(fdt, 0, parent);
+	int node;
 
-	if (node < 0)
-		return false;
-
-	node = *cursor ? fdt_next_subnode(fdt, *cursor) :
-			 fdt_first_subnode(fdt, node);
+	/* Finding the parent takes a walk, so it is done once for all items */
+	if (*cursor)
+		node = fdt_next_subnode(fdt, *cursor);
+	else
+		node = first_item(fdt, parent);
 	for (; node > 0; node = fdt_next_subnode(fdt, node)) {
 		*cursor = node;
 		*item = (struct luo_item){ .node = node };
