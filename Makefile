@@ -6,6 +6,7 @@
 #   make kernel     build/bzImage, build/bzImage-b; the tree is build/linux
 #   make demo       a live update of a memcached (PLAIN=1: a plain kexec)
 #   make test       all tests; T='GLOB...' chooses by name
+#   make fuzz       hands over nonsense for SECONDS=600 to the code that reads it
 #   make check      static checks of our files
 #   make shell      an interactive VM
 #   make stock      build/bzImage-stock, the base without the overlay
@@ -34,10 +35,13 @@ demo:
 test:
 	@set -f; scripts/test $(T)
 
+fuzz:
+	@scripts/fuzz $(SECONDS)
+
 check:
 	@scripts/check
 
 clean:
 	rm -rf build
 
-.PHONY: help kernel stock shell demo test check clean
+.PHONY: help kernel stock shell demo test fuzz check clean

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Valid handovers, written by the code that the kernel has for it.
+ */
+#ifndef _LIVEUPDATE_TEST_HANDOVER_H
+#define _LIVEUPDATE_TEST_HANDOVER_H
+
+#include "luo_internal.h"
+
+#define BLOCK_ROOM		(KHO_BLOCK_SIZE - sizeof(struct kho_block_header_ser))
+#define FILES_A_BLOCK		(BLOCK_ROOM / sizeof(struct luo_file_ser))
+#define SESSIONS_A_BLOCK	(BLOCK_ROOM / sizeof(struct luo_session_ser))
+
+/**
+ * struct shape - what a handover is to have
+ * @items:    subsystems, and as many FLBs
+ * @sessions: number of sessions
+ * @files:    of the first session; the others have one each, or none
+ * @others:   sessions that have one
+ */
+struct shape {
+	unsigned int items;
+	unsigned int sessions;
+	unsigned int files;
+	unsigned int others;
+};
+
+/**
+ * struct handover - a handover; the pages that it refers to are in memory
+ * @fdt:       its root, with nothing behind it
+ * @size:      bytes of it
+ * @pages:     that are used, from 0 on; those of the sessions' records are last
+ * @records:   page of the first block of these
+ */
+struct handover {
+	void *fdt;
+	size_t size;
+	unsigned int pages;
+	unsigned int records;
+};
+
+void handover_make(struct handover *handover, const struct shape *shape);
+void handover_free(struct handover *handover);
+
+#endif /* _LIVEUPDATE_TEST_HANDOVER_H */

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the kernel files under test need of the kernel, for a program of the host.
+ *
+ * The compiler includes it before each file (see Makefile). Headers of the kernel
+ * which the files ask for by name are empty here, except those that are part of
+ * live update. What never runs here is an empty structure.
+ */
+#ifndef _LIVEUPDATE_TEST_KERNEL_H
+#define _LIVEUPDATE_TEST_KERNEL_H
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libfdt.h>
+#include <linux/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CONFIG_LIVEUPDATE	1
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef __s64 s64;
+typedef u64 phys_addr_t;
+
+struct list_head {
+	struct list_head *next, *prev;
+};
+
+static inline bool list_empty(const struct list_head *head)
+{
+	return head->next == head;
+}
+
+/* Parts of structures, of which nothing here is used */
+struct kobject;
+struct miscdevice {};
+struct mutex {}; /* protects nothing here */
+struct rcu_head {};
+struct rhash_head {};
+struct rhashtable {};
+struct rhlist_head {};
+struct rhltable {};
+struct rw_semaphore {};
+struct spinlock {};
+struct wait_queue_head {};
+struct xarray {};
+#define spinlock_t		struct spinlock
+#define wait_queue_head_t	struct wait_queue_head
+
+#undef __packed
+#define __packed		__attribute__((__packed__))
+#define __private
+#define EXPORT_SYMBOL_GPL(_name)
+#define cond_resched()		((void)0)
+
+#define PAGE_SHIFT		12
+#define PAGE_SIZE		4096UL
+#define PAGE_MASK		(~(PAGE_SIZE - 1))
+#define ARRAY_SIZE(_array)	(sizeof(_array) / sizeof((_array)[0]))
+#define U64_MAX			UINT64_MAX
+#define GENMASK_ULL(_high, _low) \
+	((~0ULL >> (63 - (_high))) & (~0ULL << (_low)))
+#define min(_a, _b)							\
+	({								\
+		__typeof__(_a) min_a = (_a);				\
+		__typeof__(_b) min_b = (_b);				\
+		min_a < min_b ? min_a : min_b;				\
+	})
+
+/* Of arrays, as everywhere in live update; the rest is filled with zeros */
+#define strscpy_pad(_to, _from) \
+	snprintf(memset(_to, 0, sizeof(_to)), sizeof(_to), "%s", _from)
+
+static inline u64 div64_u64(u64 dividend, u64 divisor)
+{
+	return dividend / divisor;
+}
+
+static inline __be32 cpu_to_be32(u32 value)
+{
+	return (__be32)cpu_to_fdt32(value);
+}
+
+static inline u32 get_unaligned_be32(const void *from)
+{
+	return fdt32_ld(from);
+}
+
+static inline u64 get_unaligned_be64(const void *from)
+{
+	return fdt64_ld(from);
+}
+
+u32 crc32c(u32 crc, const void *from, size_t length);
+
+/* ---- memory.c: memory, and what KHO knows of it ---- */
+
+struct folio;
+struct page;
+
+extern unsigned long max_pfn;
+
+void *phys_to_virt(phys_addr_t phys);
+struct folio *virt_to_folio(const void *virt);
+void folio_put(struct folio *folio);
+
+int kho_preserved_order(phys_addr_t phys);
+struct folio *kho_try_restore_folio(phys_addr_t phys, unsigned int order);
+
+#endif /* _LIVEUPDATE_TEST_KERNEL_H */

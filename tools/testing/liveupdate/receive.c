@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A handover received. See receive.h.
+ *
+ * The order of the calls is that of luo_kho.c and luo_session.c, which give each
+ * session back to its user; here one after the other is used and given back.
+ */
+
+#include "luo_internal.h"
+#include "memory.h"
+#include "receive.h"
+
+static u64 blocks_of(const struct luo_chain *chain)
+{
+	const u64 per_block = (KHO_BLOCK_SIZE -
+			       sizeof(struct kho_block_header_ser)) /
+			      chain->entry_size;
+
+	return (chain->count + per_block - 1) / per_block;
+}
+
+/* Just the blocks of a good chain are taken, and only once */
+static int take(struct luo_chain *chain)
+{
+	const unsigned int taken = memory_taken();
+	int err = luo_chain_take(chain);
+
+	must(!err || err == -EUCLEAN);
+	must(chain->taken == !err);
+	if (err)
+		return err;
+	must(!luo_chain_take(chain));
+	must(memory_taken() == taken + blocks_of(chain));
+
+	return 0;
+}
+
+static void give_back(struct luo_chain *chain)
+{
+	const unsigned int taken = memory_taken();
+	const u64 blocks = blocks_of(chain);
+
+	luo_chain_free(chain);
+	must(memory_taken() + blocks == taken);
+	must(!chain->first && !chain->count);
+}
+
+static u64 read_items(const void *fdt, size_t size, const char *parent)
+{
+	struct luo_item item, found;
+	int cursor = 0;
+	u64 nr = 0;
+
+	while (luo_item_next(fdt, parent, &cursor, &item)) {
+		must(luo_string_fits(item.compatible, sizeof(item.compatible)));
+		must(nr < 8 || luo_item_find(fdt, parent, item.compatible, &found));
+		must(cursor > 0 && (size_t)cursor < size);
+		must(++nr < size);
+	}
+
+	return nr;
+}
+
+static void read_files(const struct luo_chain *chain, struct received *got)
+{
+	const struct luo_file_ser *ser;
+	struct luo_chain_it it;
+	u64 nr = 0;
+	int err;
+
+	luo_chain_start(&it, chain);
+	while ((ser = luo_chain_next(&it))) {
+		err = luo_file_ser_check(ser);
+		must(!err || err == -EUCLEAN);
+		must(err || strlen(ser->compatible) < sizeof(ser->compatible));
+		got->files += !err;
+		got->quarantined += !!err;
+		nr++;
+	}
+	must(nr == chain->count);
+}
+
+static void read_session(const struct luo_session_ser *ser,
+			 struct received *got)
+{
+	struct luo_chain chain = LUO_CHAIN(ser->files, ser->nr_files,
+					   struct luo_file_ser);
+
+	if (chain.first || chain.count) {
+		if (take(&chain) || luo_chain_crc(&chain) != ser->files_crc) {
+			got->quarantined++;
+			return;
+		}
+		read_files(&chain, got);
+		give_back(&chain);
+	}
+	got->sessions++;
+}
+
+/* Copies of all records that are good, for the chain goes before its files come */
+static struct luo_session_ser *copy_records(const struct luo_chain *chain,
+					    struct received *got, u64 *good)
+{
+	struct luo_session_ser *copy = calloc(chain->count + 1, sizeof(*copy));
+	const struct luo_session_ser *ser;
+	struct luo_chain_it it;
+	u64 nr = 0;
+	int err;
+
+	must(copy);
+	luo_chain_start(&it, chain);
+	while ((ser = luo_chain_next(&it))) {
+		err = luo_session_ser_check(ser);
+		must(!err || err == -EUCLEAN || err == -EPROTONOSUPPORT);
+		must(err || strlen(ser->name) < sizeof(ser->name));
+		if (err)
+			got->quarantined++;
+		else
+			copy[(*good)++] = *ser;
+		nr++;
+	}
+	must(nr == chain->count);
+
+	return copy;
+}
+
+static void read_sessions(struct received *got)
+{
+	struct luo_chain chain = LUO_CHAIN(got->root.sessions,
+					   got->root.nr_sessions,
+					   struct luo_session_ser);
+	struct luo_session_ser *copy;
+	u64 i, good = 0;
+
+	if (take(&chain)) {
+		got->quarantined++;
+		return;
+	}
+	copy = copy_records(&chain, got, &good);
+	give_back(&chain);
+	for (i = 0; i < good; i++)
+		read_session(&copy[i], got);
+	free(copy);
+}
+
+static bool is_zero(const void *from, size_t size)
+{
+	const u8 *byte = from;
+
+	while (size && !*byte) {
+		byte++;
+		size--;
+	}
+
+	return !size;
+}
+
+/* What was decoded can be encoded, and is the same then */
+static void round_trip(const struct luo_root *root)
+{
+	const size_t size = luo_root_size(root);
+	void *fdt = calloc(1, size);
+	struct luo_root again;
+
+	must(fdt);
+	must(!luo_root_encode(fdt, size, root));
+	must(!luo_root_decode(fdt, size, &again));
+	must(!memcmp(root, &again, sizeof(again)));
+	free(fdt);
+}
+
+/**
+ * receive - receive a handover
+ * @fdt:  its root
+ * @size: bytes of it that can be read
+ * @got:  to fill
+ */
+void receive(const void *fdt, size_t size, struct received *got)
+{
+	memset(got, 0, sizeof(*got));
+	got->err = luo_root_decode(fdt, size, &got->root);
+	must(!got->err || got->err == -EUCLEAN || got->err == -EPROTONOSUPPORT);
+	if (got->err) {
+		must(is_zero(&got->root, sizeof(got->root)));
+		return;
+	}
+
+	must(strlen(got->root.release) < sizeof(got->root.release));
+	round_trip(&got->root);
+	got->subsystems = read_items(fdt, size, LUO_FDT_SUBSYSTEMS);
+	got->flbs = read_items(fdt, size, LUO_FDT_FLBS);
+	read_sessions(got);
+}
