@@ -49,17 +49,7 @@
 #include <uapi/linux/memfd.h>
 
 #include "internal.h"
-
-/* Name that memfd_create(2) puts in front of the caller's */
-#define MEMFD_PREFIX		"memfd:"
-
-/* What of a descriptor's flags crosses */
-#define MEMFD_FLAGS		(O_ACCMODE | O_APPEND | O_NONBLOCK | O_NOATIME)
-
-/* Seals that there are; others would mean something that is not known here */
-#define MEMFD_SEALS		(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | \
-				 F_SEAL_WRITE | F_SEAL_FUTURE_WRITE |	     \
-				 F_SEAL_EXEC)
+#include "memfd_luo.h"
 
 /* Folios that are pinned at once: how far it is between two looks at signals */
 #define MEMFD_BATCH		512
@@ -81,21 +71,6 @@ struct extents {
 	u64 nr;
 	u64 pages;
 };
-
-static unsigned int extent_order(const struct memfd_luo_extent *extent)
-{
-	return extent->phys & MEMFD_LUO_EXTENT_ORDER;
-}
-
-static u64 extent_phys(const struct memfd_luo_extent *extent)
-{
-	return extent->phys & PAGE_MASK;
-}
-
-static u64 extent_end(const struct memfd_luo_extent *extent)
-{
-	return extent->index + extent->pages;
-}
 
 static void extents_init(struct extents *extents)
 {
@@ -631,89 +606,6 @@ static void memfd_luo_unfreeze(struct liveupdate_file_op_args *args)
 	shmem_freeze_holes(file_inode(args->file), false);
 }
 
-/* ---- Incoming: checking ---- */
-
-/*
- * Pages of an extent are preserved in pieces: an extent of order 0 in powers of
- * two, as kho_preserve_pages() makes them, others folio by folio.
- */
-static unsigned int piece_order(const struct memfd_luo_extent *extent,
-				u64 done)
-{
-	unsigned long pfn = PHYS_PFN(extent_phys(extent)) + done;
-	u64 left = extent->pages - done;
-
-	if (extent_order(extent))
-		return extent_order(extent);
-
-	return min_t(unsigned int, pfn ? __ffs(pfn) : BITS_PER_LONG - 1,
-		     ilog2(left));
-}
-
-/* A kernel without large folios takes them page by page */
-static unsigned int max_order(void)
-{
-	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) ? MAX_PAGECACHE_ORDER :
-							 MAX_PAGE_ORDER;
-}
-
-static bool extent_shape_ok(const struct memfd_luo_extent *extent, u64 size)
-{
-	const u64 folio_pages = 1ULL << extent_order(extent);
-	u64 end;
-
-	if (extent->phys & ~PAGE_MASK & ~MEMFD_LUO_EXTENT_ORDER ||
-	    extent_order(extent) > max_order())
-		return false;
-	if (!extent->pages || extent->pages % folio_pages ||
-	    extent->index % folio_pages)
-		return false;
-
-	/* The last folio can reach behind the end of the file */
-	end = round_up(DIV_ROUND_UP_ULL(size, PAGE_SIZE), folio_pages);
-	return extent->index < end && extent->pages <= end - extent->index;
-}
-
-static bool extent_memory_ok(const struct memfd_luo_extent *extent)
-{
-	u64 phys = extent_phys(extent);
-	unsigned int order;
-	u64 done;
-
-	for (done = 0; done < extent->pages; done += 1ULL << order) {
-		order = piece_order(extent, done);
-		if (kho_preserved_order(phys + (done << PAGE_SHIFT)) != order)
-			return false;
-		cond_resched();
-	}
-
-	return true;
-}
-
-static bool extents_ok(const struct luo_chain *chain, u64 size)
-{
-	const struct memfd_luo_extent *extent;
-	struct luo_chain_it it;
-
-	luo_chain_start(&it, chain);
-	while ((extent = luo_chain_next(&it))) {
-		if (!extent_shape_ok(extent, size) || !extent_memory_ok(extent))
-			return false;
-	}
-
-	return true;
-}
-
-static bool ser_ok(const struct memfd_luo_ser *ser)
-{
-	return ser->crc == crc32c(0, ser, offsetof(struct memfd_luo_ser, crc)) &&
-	       ser->size <= MAX_LFS_FILESIZE && ser->pos <= MAX_LFS_FILESIZE &&
-	       !(ser->seals & ~MEMFD_SEALS) && !(ser->flags & ~MEMFD_FLAGS) &&
-	       !(ser->mode & ~S_IALLUGO) && ser->reopened <= 1 &&
-	       strnlen(ser->name, sizeof(ser->name)) < sizeof(ser->name) &&
-	       !strncmp(ser->name, MEMFD_PREFIX, strlen(MEMFD_PREFIX));
-}
-
 /* ---- Incoming: pages ---- */
 
 /**
@@ -756,11 +648,11 @@ static int incoming_init(struct incoming *in, u64 phys)
 		return -EUCLEAN;
 
 	in->ser = phys_to_virt(phys);
-	if (!ser_ok(in->ser) || take_extents(&in->ser->kept, &in->kept) ||
+	if (!memfd_luo_ser_ok(in->ser) || take_extents(&in->ser->kept, &in->kept) ||
 	    take_extents(&in->ser->late, &in->late))
 		return -EUCLEAN;
-	if (!extents_ok(&in->kept, in->ser->size) ||
-	    !extents_ok(&in->late, in->ser->size))
+	if (!memfd_luo_extents_ok(&in->kept, in->ser->size) ||
+	    !memfd_luo_extents_ok(&in->late, in->ser->size))
 		return -EUCLEAN;
 
 	return 0;
@@ -848,7 +740,7 @@ static bool walk_restore(struct walk *walk)
 		return true;
 
 	/* Another file can have claimed the same memory since it was checked */
-	order = piece_order(walk->extent, walk->done);
+	order = memfd_luo_piece_order(walk->extent, walk->done);
 	if (!restore_piece(phys, order, extent_order(walk->extent)))
 		return false;
 

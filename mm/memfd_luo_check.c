@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live update of memfds: checking what comes from the previous kernel
+ *
+ * Nothing here changes anything, or needs more than the records and what KHO
+ * says of an address, so that it can be tested with any input.
+ */
+
+#include <linux/crc32.h>
+#include <linux/fs.h>
+#include <linux/kexec_handover.h>
+#include <linux/log2.h>
+#include <linux/math.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/sched.h>
+#include <linux/string.h>
+
+#include "memfd_luo.h"
+
+/* Seals that there are; others would mean something that is not known here */
+#define MEMFD_SEALS		(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | \
+				 F_SEAL_WRITE | F_SEAL_FUTURE_WRITE |	     \
+				 F_SEAL_EXEC)
+
+/**
+ * memfd_luo_piece_order - how pages of an extent were preserved
+ * @extent: the extent, of good shape
+ * @done:   pages of it that are behind, all of them in whole pieces; not all
+ *
+ * Pages of an extent are preserved in pieces: an extent of order 0 in powers of
+ * two, as kho_preserve_pages() makes them, others folio by folio.
+ *
+ * Return: the order of the next piece.
+ */
+unsigned int memfd_luo_piece_order(const struct memfd_luo_extent *extent,
+				   u64 done)
+{
+	unsigned long pfn = PHYS_PFN(extent_phys(extent)) + done;
+	u64 left = extent->pages - done;
+
+	if (extent_order(extent))
+		return extent_order(extent);
+
+	return min_t(unsigned int, pfn ? __ffs(pfn) : BITS_PER_LONG - 1,
+		     ilog2(left));
+}
+
+/* A kernel without large folios takes them page by page */
+static unsigned int max_order(void)
+{
+	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) ? MAX_PAGECACHE_ORDER :
+							 MAX_PAGE_ORDER;
+}
+
+static bool extent_shape_ok(const struct memfd_luo_extent *extent, u64 size)
+{
+	const u64 folio_pages = 1ULL << extent_order(extent);
+	u64 end;
+
+	if (extent->phys & ~PAGE_MASK & ~MEMFD_LUO_EXTENT_ORDER ||
+	    extent_order(extent) > max_order())
+		return false;
+	if (!extent->pages || extent->pages % folio_pages ||
+	    extent->index % folio_pages)
+		return false;
+
+	/* The last folio can reach behind the end of the file */
+	end = round_up(DIV_ROUND_UP_ULL(size, PAGE_SIZE), folio_pages);
+	return extent->index < end && extent->pages <= end - extent->index;
+}
+
+static bool extent_memory_ok(const struct memfd_luo_extent *extent)
+{
+	u64 phys = extent_phys(extent);
+	unsigned int order;
+	u64 done;
+
+	for (done = 0; done < extent->pages; done += 1ULL << order) {
+		order = memfd_luo_piece_order(extent, done);
+		if (kho_preserved_order(phys + (done << PAGE_SHIFT)) != order)
+			return false;
+		cond_resched();
+	}
+
+	return true;
+}
+
+/**
+ * memfd_luo_extents_ok - see whether the extents of a memfd can be used
+ * @chain: of struct memfd_luo_extent, taken; the records are not trusted
+ * @size:  of the memfd, in bytes, at most %MAX_LFS_FILESIZE
+ *
+ * Two extents can still be of the same memory, or of the same place in the file:
+ * whoever takes them finds out.
+ *
+ * Context: May sleep.
+ * Return: true if each is a place in the file, and all its memory preserved as
+ * the extent says.
+ */
+bool memfd_luo_extents_ok(const struct luo_chain *chain, u64 size)
+{
+	const struct memfd_luo_extent *extent;
+	struct luo_chain_it it;
+
+	luo_chain_start(&it, chain);
+	while ((extent = luo_chain_next(&it))) {
+		if (!extent_shape_ok(extent, size) || !extent_memory_ok(extent))
+			return false;
+	}
+
+	return true;
+}
+
+/**
+ * memfd_luo_ser_ok - see whether what is known of a memfd but its pages is right
+ * @ser: the record, which is not trusted
+ *
+ * Return: true if so.
+ */
+bool memfd_luo_ser_ok(const struct memfd_luo_ser *ser)
+{
+	return ser->crc == crc32c(0, ser, offsetof(struct memfd_luo_ser, crc)) &&
+	       ser->size <= MAX_LFS_FILESIZE && ser->pos <= MAX_LFS_FILESIZE &&
+	       !(ser->seals & ~MEMFD_SEALS) && !(ser->flags & ~MEMFD_FLAGS) &&
+	       !(ser->mode & ~S_IALLUGO) && ser->reopened <= 1 &&
+	       strnlen(ser->name, sizeof(ser->name)) < sizeof(ser->name) &&
+	       !strncmp(ser->name, MEMFD_PREFIX, strlen(MEMFD_PREFIX));
+}
