@@ -8,6 +8,7 @@
  */
 
 #include "handover.h"
+#include "memfd_luo.h"
 #include "memory.h"
 #include "receive.h"
 
@@ -29,6 +30,22 @@ enum {
 	FREE_PAGE,
 };
 
+/* A handover with a memfd, for tests of what is known of it */
+static const struct shape good_memfd = {
+	.items = 2, .sessions = 1, .files = 1, .extents = 3,
+};
+
+/* Its pages */
+enum {
+	CONTENT,
+	MEMFD = CONTENT + 3,
+	KEPT,
+	LATE,
+	MEMFD_FILES,
+	MEMFD_RECORDS,
+	MEMFD_FREE_PAGE,
+};
+
 #define NOWHERE		MEMORY_PHYS(MEMORY_PAGES)
 
 /**
@@ -37,7 +54,8 @@ enum {
  * @damage: does what is to be done
  * @node:   of the root, for it
  * @prop:   likewise, of the node
- * @page:   to damage
+ * @shape:  of the handover, @good if there is none
+ * @page:   to damage, or place of a word in a header or record
  * @value:  to put there
  * @want:   what is left; the content of the root is not looked at
  */
@@ -46,6 +64,7 @@ struct test {
 	void (*damage)(struct handover *handover, const struct test *test);
 	const char *node;
 	const char *prop;
+	const struct shape *shape;
 	unsigned int page;
 	u64 value;
 	struct received want;
@@ -271,6 +290,22 @@ static void set_nr_files(struct handover *handover, const struct test *test)
 	seal_session(owner_of(test->page));
 }
 
+/* A full block that is its own next, and a count that is never reached */
+static void endless_files(struct handover *handover, const struct test *test)
+{
+	block_of(test->page)->next = MEMORY_PHYS(test->page);
+	owner_of(test->page)->nr_files = U64_MAX / FULL * FULL;
+	seal_session(owner_of(test->page));
+}
+
+/* More files than a block has room for, and block and session agree on it */
+static void overfull_files(struct handover *handover, const struct test *test)
+{
+	block_of(test->page)->count = FULL + 1;
+	owner_of(test->page)->nr_files = FULL + 1;
+	seal_session(owner_of(test->page));
+}
+
 static void no_files(struct handover *handover, const struct test *test)
 {
 	owner_of(test->page)->nr_files = 0;
@@ -320,6 +355,74 @@ static void set_compatible(struct handover *handover, const struct test *test)
 	seal_files(test->page);
 }
 
+/* ---- A memfd ---- */
+
+static struct memfd_luo_ser *memfd(void)
+{
+	return (void *)memory_look(MEMFD);
+}
+
+static struct memfd_luo_extent *kept(void)
+{
+	return (struct memfd_luo_extent *)(block_of(KEPT) + 1);
+}
+
+static void seal_memfd(void)
+{
+	memfd()->kept.crc = crc32c(0, kept(), 2 * sizeof(*kept()));
+	memfd()->crc = crc32c(0, memfd(), offsetof(struct memfd_luo_ser, crc));
+}
+
+static void set_memfd(struct handover *handover, const struct test *test)
+{
+	memcpy((u8 *)memfd() + test->page, &test->value, sizeof(test->value));
+	seal_memfd();
+}
+
+static void set_memfd_half(struct handover *handover, const struct test *test)
+{
+	const u32 value = test->value;
+
+	memcpy((u8 *)memfd() + test->page, &value, sizeof(value));
+	seal_memfd();
+}
+
+static void set_extent(struct handover *handover, const struct test *test)
+{
+	memcpy((u8 *)kept() + test->page, &test->value, sizeof(test->value));
+	seal_memfd();
+}
+
+static void wrong_memfd_crc(struct handover *handover, const struct test *test)
+{
+	memfd()->crc ^= 1;
+}
+
+static void wrong_extents_crc(struct handover *handover,
+			      const struct test *test)
+{
+	kept()->index++;
+}
+
+static void memfd_name_without_end(struct handover *handover,
+				   const struct test *test)
+{
+	memset(memfd()->name + strlen(MEMFD_PREFIX), 'n',
+	       sizeof(memfd()->name) - strlen(MEMFD_PREFIX));
+	seal_memfd();
+}
+
+static void set_data(struct handover *handover, const struct test *test)
+{
+	struct luo_session_ser *ser;
+
+	file_of(MEMFD_FILES, 0)->data = test->value;
+	ser = (struct luo_session_ser *)(block_of(MEMFD_RECORDS) + 1);
+	ser->files_crc = crc32c(0, file_of(MEMFD_FILES, 0),
+				sizeof(struct luo_file_ser));
+	seal_session(ser);
+}
+
 /* ---- The table ---- */
 
 #define LEFT(_sessions, _files, _quarantined)				\
@@ -347,6 +450,18 @@ static void set_compatible(struct handover *handover, const struct test *test)
 #define PAGE(_name, _damage, _page, _value, ...)			\
 	{ .name = _name, .damage = (_damage), .page = (_page),		\
 	  .value = (_value), .want = __VA_ARGS__ }
+
+/* A memfd is whole or lost */
+#define MEMFD(_name, _damage, _place, _value, ...)			\
+	{ .name = "memfd_" _name, .damage = (_damage),			\
+	  .shape = &good_memfd, .page = (_place), .value = (_value),	\
+	  .want = __VA_ARGS__ }
+#define WHOLE								\
+	{ .sessions = 1, .files = 1, .pages = 3, .subsystems = 2, .flbs = 2 }
+#define LOST								\
+	{ .sessions = 1, .quarantined = 1, .subsystems = 2, .flbs = 2 }
+#define SER(_member)	offsetof(struct memfd_luo_ser, _member)
+#define EXTENT(_member)	offsetof(struct memfd_luo_extent, _member)
 
 #define SESSIONS	"/" LUO_FDT_SESSIONS
 #define SUBSYSTEM_0	"/" LUO_FDT_SUBSYSTEMS "/subsystem@0"
@@ -474,6 +589,8 @@ static const struct test tests[] = {
 	     NOT_FIRST),
 	PAGE("files_in_a_circle", set_next, FILES_0_MORE, MEMORY_PHYS(FILES_0),
 	     NOT_FIRST),
+	PAGE("files_overfull", overfull_files, FILES_1, 0, NOT_SECOND),
+	PAGE("files_endless", endless_files, FILES_0, 0, NOT_FIRST),
 	PAGE("files_with_a_block_more", add_block, FILES_0_MORE, 0, NOT_FIRST),
 	PAGE("files_with_an_empty_block", add_empty_block, FILES_0_MORE, 0,
 	     NOT_FIRST),
@@ -517,12 +634,70 @@ static const struct test tests[] = {
 	     LIVEUPDATE_HNDL_COMPAT_LENGTH - 1, ALL),
 	PAGE("file_compatible_without_end", set_compatible, FILES_1,
 	     LIVEUPDATE_HNDL_COMPAT_LENGTH, LEFT(3, FILES + 1, 1)),
+
+	MEMFD("intact", nothing, 0, 0, WHOLE),
+	MEMFD("nowhere", set_data, 0, 0, LOST),
+	MEMFD("misaligned", set_data, 0, MEMORY_PHYS(MEMFD) + 8, LOST),
+	MEMFD("out_of_memory", set_data, 0, NOWHERE, LOST),
+	MEMFD("at_max", set_data, 0, U64_MAX, LOST),
+	MEMFD("not_preserved", set_data, 0, MEMORY_PHYS(MEMFD_FREE_PAGE), LOST),
+	MEMFD("is_its_files_record", set_data, 0, MEMORY_PHYS(MEMFD_FILES), LOST),
+	MEMFD("crc", wrong_memfd_crc, 0, 0, LOST),
+	MEMFD("size_max", set_memfd, SER(size), INT64_MAX, WHOLE),
+	MEMFD("size_beyond", set_memfd, SER(size), 1ULL << 63, LOST),
+	MEMFD("size_0", set_memfd, SER(size), 0, LOST),
+	MEMFD("size_before_last_extent", set_memfd, SER(size), 4 * PAGE_SIZE,
+	      LOST),
+	MEMFD("size_within_last_page", set_memfd, SER(size), 4 * PAGE_SIZE + 1,
+	      WHOLE),
+	MEMFD("pos_max", set_memfd, SER(pos), INT64_MAX, WHOLE),
+	MEMFD("pos_beyond", set_memfd, SER(pos), U64_MAX, LOST),
+	MEMFD("unknown_seal", set_memfd_half, SER(seals), 0x40, LOST),
+	MEMFD("unknown_flag", set_memfd_half, SER(flags), 1U << 30, LOST),
+	MEMFD("mode_with_type", set_memfd_half, SER(mode), 0100600, LOST),
+	MEMFD("reopened_2", set_memfd_half, SER(reopened), 2, LOST),
+	MEMFD("name_without_prefix", set_memfd_half, SER(name), 0, LOST),
+	MEMFD("name_without_end", memfd_name_without_end, 0, 0, LOST),
+	MEMFD("kept_nowhere", set_memfd, SER(kept.first), 0, LOST),
+	MEMFD("kept_out_of_memory", set_memfd, SER(kept.first), NOWHERE, LOST),
+	MEMFD("kept_is_late", set_memfd, SER(kept.first), MEMORY_PHYS(LATE),
+	      LOST),
+	MEMFD("kept_is_the_memfd", set_memfd, SER(kept.first),
+	      MEMORY_PHYS(MEMFD), LOST),
+	MEMFD("kept_count_1", set_memfd, SER(kept.count), 1, LOST),
+	MEMFD("kept_count_max", set_memfd, SER(kept.count), U64_MAX, LOST),
+	MEMFD("late_is_kept", set_memfd, SER(late.first), MEMORY_PHYS(KEPT),
+	      LOST),
+	MEMFD("late_crc", set_memfd_half, SER(late.crc), 0, LOST),
+	MEMFD("extent_damaged", wrong_extents_crc, 0, 0, LOST),
+	MEMFD("extent_nowhere", set_extent, EXTENT(phys), 0, LOST),
+	MEMFD("extent_out_of_memory", set_extent, EXTENT(phys), NOWHERE, LOST),
+	MEMFD("extent_at_max", set_extent, EXTENT(phys), ~0ULL << 12, LOST),
+	MEMFD("extent_misaligned", set_extent, EXTENT(phys),
+	      MEMORY_PHYS(CONTENT) | 0x800, LOST),
+	MEMFD("extent_not_preserved", set_extent, EXTENT(phys),
+	      MEMORY_PHYS(MEMFD_FREE_PAGE), LOST),
+	MEMFD("extent_is_the_memfd", set_extent, EXTENT(phys),
+	      MEMORY_PHYS(MEMFD), LOST),
+	MEMFD("extent_is_its_own_record", set_extent, EXTENT(phys),
+	      MEMORY_PHYS(KEPT), LOST),
+	MEMFD("extent_order_1", set_extent, EXTENT(phys),
+	      MEMORY_PHYS(CONTENT) | 1, LOST),
+	MEMFD("extent_order_63", set_extent, EXTENT(phys),
+	      MEMORY_PHYS(CONTENT) | 63, LOST),
+	MEMFD("extent_index_beyond", set_extent, EXTENT(index), 6, LOST),
+	MEMFD("extent_index_max", set_extent, EXTENT(index), U64_MAX, LOST),
+	MEMFD("extent_pages_0", set_extent, EXTENT(pages), 0, LOST),
+	MEMFD("extent_pages_max", set_extent, EXTENT(pages), U64_MAX, LOST),
+	MEMFD("extent_pages_of_another", set_extent, EXTENT(pages), 7, LOST),
+	MEMFD("content_not_preserved", lose_page, CONTENT, 0, LOST),
+	MEMFD("content_in_a_large_folio", set_order, CONTENT, 1, LOST),
 };
 
 static bool same(const struct received *got, const struct received *want)
 {
 	return got->err == want->err && got->sessions == want->sessions &&
-	       got->files == want->files &&
+	       got->files == want->files && got->pages == want->pages &&
 	       got->quarantined == want->quarantined &&
 	       got->subsystems == want->subsystems && got->flbs == want->flbs;
 }
@@ -531,7 +706,8 @@ static void show(const char *what, const struct received *one)
 {
 	printf("# %s: error %d, %llu sessions, %llu files, %llu quarantined, ",
 	       what, one->err, one->sessions, one->files, one->quarantined);
-	printf("%llu subsystems, %llu FLBs\n", one->subsystems, one->flbs);
+	printf("%llu pages, %llu subsystems, %llu FLBs\n", one->pages,
+	       one->subsystems, one->flbs);
 }
 
 static bool run(const struct test *test)
@@ -540,8 +716,8 @@ static bool run(const struct test *test)
 	struct received got;
 
 	memory_reset(true);
-	handover_make(&handover, &good);
-	must(handover.pages == FREE_PAGE && handover.records == RECORDS);
+	handover_make(&handover, test->shape ?: &good);
+	must(handover.records == (test->shape ? MEMFD_RECORDS : RECORDS));
 	test->damage(&handover, test);
 	receive(handover.fdt, handover.size, &got);
 	handover_free(&handover);

@@ -4,6 +4,7 @@
  */
 
 #include "handover.h"
+#include "memfd_luo.h"
 #include "memory.h"
 
 /* A chain of records, in the next pages. Returns the address of the first block */
@@ -26,9 +27,43 @@ static u64 write_chain(struct handover *handover, const void *records,
 	return first;
 }
 
+/* The first extents were kept, the last one came late. Returns the address */
+static u64 write_memfd(struct handover *handover, unsigned int count)
+{
+	struct memfd_luo_extent *extents = calloc(count, sizeof(*extents));
+	const size_t size = sizeof(*extents);
+	struct memfd_luo_ser *ser;
+	unsigned int i;
+
+	must(extents);
+	for (i = 0; i < count; i++) {
+		extents[i].phys = MEMORY_PHYS(handover->pages);
+		extents[i].index = 2 * i;
+		extents[i].pages = 1;
+		memory_preserve(handover->pages++, 0);
+	}
+
+	ser = memory_preserve(handover->pages++, 0);
+	strscpy_pad(ser->name, MEMFD_PREFIX "cache");
+	ser->size = 2 * count * PAGE_SIZE;
+	ser->flags = O_RDWR;
+	ser->mode = 0600;
+	ser->seals = F_SEAL_SHRINK;
+	ser->kept.count = count - 1;
+	ser->kept.first = write_chain(handover, extents, size, count - 1);
+	ser->kept.crc = crc32c(0, extents, (count - 1) * size);
+	ser->late.count = 1;
+	ser->late.first = write_chain(handover, extents + count - 1, size, 1);
+	ser->late.crc = crc32c(0, extents + count - 1, size);
+	ser->crc = crc32c(0, ser, offsetof(struct memfd_luo_ser, crc));
+	free(extents);
+
+	return MEMORY_PHYS(count);
+}
+
 static void write_session(struct handover *handover,
 			  struct luo_session_ser *ser, unsigned int seq,
-			  unsigned int nr_files)
+			  unsigned int nr_files, unsigned int extents)
 {
 	struct luo_file_ser *files = calloc(nr_files + 1, sizeof(*files));
 	char name[LIVEUPDATE_SESSION_NAME_LENGTH];
@@ -37,9 +72,13 @@ static void write_session(struct handover *handover,
 
 	must(files);
 	for (i = 0; i < nr_files; i++) {
-		strscpy_pad(files[i].compatible, "liveupdate-memfd-v1");
+		strscpy_pad(files[i].compatible, "test-v1");
 		files[i].data = MEMORY_PHYS(i % MEMORY_PAGES);
 		files[i].token = i;
+	}
+	if (extents) {
+		strscpy_pad(files[0].compatible, MEMFD_LUO_COMPATIBLE);
+		files[0].data = write_memfd(handover, extents);
 	}
 	first = write_chain(handover, files, sizeof(*files), nr_files);
 	snprintf(name, sizeof(name), "session %u", seq);
@@ -58,7 +97,8 @@ static void write_sessions(struct handover *handover, const struct shape *shape,
 	must(sers);
 	for (i = 0; i < shape->sessions; i++)
 		write_session(handover, &sers[i], i,
-			      i ? i <= shape->others : shape->files);
+			      i ? i <= shape->others : shape->files,
+			      i ? 0 : shape->extents);
 
 	handover->records = handover->pages;
 	root->nr_sessions = shape->sessions;

@@ -17,19 +17,23 @@
  * @sessions: number of sessions
  * @files:    of the first session; the others have one each, or none
  * @others:   sessions that have one
+ * @extents:  of a memfd, which is the first file; each is of one page and has a
+ *            hole behind it. No memfd if there are none
  */
 struct shape {
 	unsigned int items;
 	unsigned int sessions;
 	unsigned int files;
 	unsigned int others;
+	unsigned int extents;
 };
 
 /**
  * struct handover - a handover; the pages that it refers to are in memory
  * @fdt:       its root, with nothing behind it
  * @size:      bytes of it
- * @pages:     that are used, from 0 on; those of the sessions' records are last
+ * @pages:     that are used, from 0 on; those of the sessions' records are last,
+ *             those of a memfd first: its content, its extents and its record
  * @records:   page of the first block of these
  */
 struct handover {

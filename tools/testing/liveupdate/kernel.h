@@ -11,8 +11,8 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <libfdt.h>
+#include <linux/fcntl.h>
 #include <linux/types.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -63,6 +63,8 @@ struct xarray {};
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		4096UL
 #define PAGE_MASK		(~(PAGE_SIZE - 1))
+#define PHYS_PFN(_phys)		((unsigned long)((_phys) >> PAGE_SHIFT))
+#define BITS_PER_LONG		64
 #define ARRAY_SIZE(_array)	(sizeof(_array) / sizeof((_array)[0]))
 #define U64_MAX			UINT64_MAX
 #define GENMASK_ULL(_high, _low) \
@@ -74,9 +76,32 @@ struct xarray {};
 		min_a < min_b ? min_a : min_b;				\
 	})
 
+#define min_t(_type, _a, _b)	((_type)min((u64)(_a), (u64)(_b)))
+
+#define __ffs(_value)		__builtin_ctzl(_value)
+#define ilog2(_value)		(63 - __builtin_clzll(_value))
+#define round_up(_value, _to)	((((_value) - 1) | ((_to) - 1)) + 1)
+
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC		0x20
+#endif
+
+/* Of x86-64 with transparent huge pages */
+#define CONFIG_TRANSPARENT_HUGEPAGE	1
+#define IS_ENABLED(CONFIG_option)	(CONFIG_option)
+#define MAX_PAGE_ORDER		10
+#define MAX_PAGECACHE_ORDER	9
+#define MAX_LFS_FILESIZE	INT64_MAX
+#define S_IALLUGO		07777
+
 /* Of arrays, as everywhere in live update; the rest is filled with zeros */
 #define strscpy_pad(_to, _from) \
 	snprintf(memset(_to, 0, sizeof(_to)), sizeof(_to), "%s", _from)
+
+static inline u64 DIV_ROUND_UP_ULL(u64 dividend, u64 divisor)
+{
+	return (dividend + divisor - 1) / divisor;
+}
 
 static inline u64 div64_u64(u64 dividend, u64 divisor)
 {

@@ -18,6 +18,8 @@ static const struct shape shapes[] = {
 	{ .sessions = 3, .files = 2, .others = 2, .items = 3 },
 	{ .sessions = SESSIONS_A_BLOCK, .others = 1 },
 	{ .sessions = SESSIONS_A_BLOCK + 1, .files = 1 },
+	{ .sessions = 1, .files = 1, .extents = 1 },
+	{ .sessions = 2, .files = 2, .others = 1, .extents = 3 },
 };
 
 static void write_file(const char *folder, unsigned int seq, bool checksums,
@@ -45,6 +47,7 @@ static void must_be_good(const struct shape *shape, const u8 *data, size_t size)
 	receive(root, root_size, &got);
 	must(!got.err && !got.quarantined && got.sessions == shape->sessions);
 	must(got.files == shape->files + shape->others);
+	must(got.pages == shape->extents);
 	must(got.subsystems == shape->items && got.flbs == shape->items);
 	free(root);
 }

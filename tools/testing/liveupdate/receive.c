@@ -2,11 +2,13 @@
 /*
  * A handover received. See receive.h.
  *
- * The order of the calls is that of luo_kho.c and luo_session.c, which give each
- * session back to its user; here one after the other is used and given back.
+ * The order of the calls is that of luo_kho.c, luo_session.c and memfd_luo.c, which
+ * give each session and file to its user; here one after the other is used and
+ * given up.
  */
 
 #include "luo_internal.h"
+#include "memfd_luo.h"
 #include "memory.h"
 #include "receive.h"
 
@@ -61,20 +63,91 @@ static u64 read_items(const void *fdt, size_t size, const char *parent)
 	return nr;
 }
 
+/* Each piece of a good extent is preserved, and within the file */
+static u64 read_extents(const struct luo_chain *chain, u64 size)
+{
+	const u64 end = DIV_ROUND_UP_ULL(size, PAGE_SIZE);
+	const struct memfd_luo_extent *extent;
+	struct luo_chain_it it;
+	unsigned int order;
+	u64 done, pages = 0;
+
+	luo_chain_start(&it, chain);
+	while ((extent = luo_chain_next(&it))) {
+		must(extent->pages);
+		for (done = 0; done < extent->pages; done += 1ULL << order) {
+			must(extent->index + done < end);
+			order = memfd_luo_piece_order(extent, done);
+			must(kho_preserved_order(extent_phys(extent) +
+						 (done << PAGE_SHIFT)) ==
+			     (int)order);
+		}
+		must(done == extent->pages);
+		pages += done;
+	}
+
+	return pages;
+}
+
+static int take_extents(const struct memfd_luo_extents *extents,
+			struct luo_chain *chain)
+{
+	*chain = LUO_CHAIN(extents->first, extents->count,
+			   struct memfd_luo_extent);
+
+	return take(chain) ?: luo_chain_crc(chain) == extents->crc ? 0 : -EUCLEAN;
+}
+
+static bool read_memfd(u64 phys, struct received *got)
+{
+	const struct memfd_luo_ser *ser;
+	struct luo_chain kept, late;
+
+	if (!phys || !kho_try_restore_folio(phys, 0))
+		return false;
+
+	ser = phys_to_virt(phys);
+	if (!memfd_luo_ser_ok(ser) || take_extents(&ser->kept, &kept) ||
+	    take_extents(&ser->late, &late))
+		return false;
+	must(strlen(ser->name) < sizeof(ser->name));
+	if (!memfd_luo_extents_ok(&kept, ser->size) ||
+	    !memfd_luo_extents_ok(&late, ser->size))
+		return false;
+
+	got->pages += read_extents(&kept, ser->size) +
+		      read_extents(&late, ser->size);
+	give_back(&kept);
+	give_back(&late);
+	folio_put(virt_to_folio(ser));
+	return true;
+}
+
+static bool read_file(const struct luo_file_ser *ser, struct received *got)
+{
+	int err = luo_file_ser_check(ser);
+
+	must(!err || err == -EUCLEAN);
+	if (err)
+		return false;
+	must(strlen(ser->compatible) < sizeof(ser->compatible));
+
+	return strcmp(ser->compatible, MEMFD_LUO_COMPATIBLE) ||
+	       read_memfd(ser->data, got);
+}
+
 static void read_files(const struct luo_chain *chain, struct received *got)
 {
 	const struct luo_file_ser *ser;
 	struct luo_chain_it it;
 	u64 nr = 0;
-	int err;
 
 	luo_chain_start(&it, chain);
 	while ((ser = luo_chain_next(&it))) {
-		err = luo_file_ser_check(ser);
-		must(!err || err == -EUCLEAN);
-		must(err || strlen(ser->compatible) < sizeof(ser->compatible));
-		got->files += !err;
-		got->quarantined += !!err;
+		if (read_file(ser, got))
+			got->files++;
+		else
+			got->quarantined++;
 		nr++;
 	}
 	must(nr == chain->count);

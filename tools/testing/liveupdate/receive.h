@@ -13,7 +13,8 @@
  * @subsystems:  items that could be read
  * @flbs:        likewise
  * @sessions:    that could be read, with all files that they have
- * @files:       of these, that could be read
+ * @files:       of these, that could be read, memfds with all their extents
+ * @pages:       of memfds
  * @quarantined: sessions and files that could not, or 1 for all sessions
  */
 struct received {
@@ -23,6 +24,7 @@ struct received {
 	u64 flbs;
 	u64 sessions;
 	u64 files;
+	u64 pages;
 	u64 quarantined;
 };
 
