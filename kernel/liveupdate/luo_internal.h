@@ -215,8 +215,9 @@ struct luo_flb {
 	spinlock_t lock;
 	struct liveupdate_flb *flb;
 	unsigned int pins;
-	/* see above for what they protect */
+	/* see above for what it protects */
 	struct mutex out_lock;
+	/* see above for what it protects */
 	struct mutex in_lock;
 	struct luo_flb_side out;
 	struct luo_flb_side in;

@@ -130,7 +130,7 @@ static void blackout_after(struct note *note)
 		 blackout("freeze"), blackout("kernel"), blackout("init"));
 }
 
-UPDATE_TEST(watch, blackout_is_measured, .late = blackout_late,
+UPDATE_TEST(watch, blackout_is_measured, .late = { blackout_late },
 	    .stage = { blackout_before, blackout_after });
 
 /*
@@ -366,5 +366,5 @@ static void told_after(struct note *note)
 	OK(sysfs_number("timings", "finish"));
 }
 
-UPDATE_TEST(watch, failure_and_finish_are_told, .late = told_late,
+UPDATE_TEST(watch, failure_and_finish_are_told, .late = { told_late },
 	    .stage = { told_before, told_after });
