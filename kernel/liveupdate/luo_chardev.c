@@ -67,7 +67,10 @@ static int get_info(struct luo_ucmd *ucmd)
 	luo->chardev.seen = READ_ONCE(luo->changes);
 	arg->state = READ_ONCE(luo->state);
 	arg->number = luo->number;
-	arg->quarantined = READ_ONCE(luo->quarantined);
+	arg->quarantined = READ_ONCE(luo->quarantine.count);
+	arg->quarantine_errno = luo_quarantine_last(luo,
+						    arg->quarantine_what);
+	arg->reserved = 0;
 	arg->features = LIVEUPDATE_FEATURE_EVENTS | LIVEUPDATE_FEATURE_WALK |
 			LIVEUPDATE_FEATURE_UNPRESERVE |
 			LIVEUPDATE_FEATURE_CARRY;

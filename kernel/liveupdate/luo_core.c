@@ -24,6 +24,7 @@
 #include <linux/init.h>
 #include <linux/kexec_handover.h>
 #include <linux/kstrtox.h>
+#include <linux/string.h>
 
 #include "luo_internal.h"
 
@@ -37,6 +38,19 @@ static int __init parse_liveupdate(char *value)
 	return kstrtobool(value ?: "1", &enabled);
 }
 early_param("liveupdate", parse_liveupdate);
+
+/* What to do about a handover that is damaged */
+static bool panic_on_error __initdata;
+
+static int __init parse_on_error(char *value)
+{
+	if (!value || (strcmp(value, "panic") && strcmp(value, "quarantine")))
+		return -EINVAL;
+
+	panic_on_error = !strcmp(value, "panic");
+	return 0;
+}
+early_param("liveupdate_on_error", parse_on_error);
 
 /**
  * luo_init - make an orchestrator that knows of no session and no handler
@@ -52,6 +66,7 @@ int luo_init(struct luo *luo)
 	init_rwsem(&luo->transition);
 	init_waitqueue_head(&luo->wait);
 	spin_lock_init(&luo->failure.lock);
+	spin_lock_init(&luo->quarantine.lock);
 	luo->failure.closed = true;
 	INIT_LIST_HEAD(&luo->subsystems);
 	xa_init(&luo->taken);
@@ -98,9 +113,7 @@ static void __init receive(struct luo *luo)
 	if (err == -ENOENT)
 		return;
 	if (err) {
-		pr_err("what the previous kernel handed over is quarantined: %pe\n",
-		       ERR_PTR(err));
-		luo->quarantined++;
+		luo_quarantine_add(luo, err, "handover");
 		return;
 	}
 
@@ -129,6 +142,7 @@ static int __init luo_early_init(void)
 		return err;
 	}
 
+	instance.quarantine.panic = panic_on_error;
 	/* What it is in the end is known when sessions are received */
 	instance.state = LIVEUPDATE_STATE_UNDEFINED;
 	receive(&instance);

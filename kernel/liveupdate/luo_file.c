@@ -302,6 +302,9 @@ static int file_call_retrieve(struct luo_file *lf)
 		lf->status = 1;
 	} else if (err == -EUCLEAN || !lf->handler->ops->retrieve_can_retry) {
 		lf->status = err;
+		luo_quarantine_add(lf->session->luo, err,
+				   "file %llu of session %s", lf->token,
+				   lf->session->name);
 	}
 
 	return err;

@@ -239,6 +239,10 @@ static int in_retrieve(struct luo_flb *state)
 		       LUO_CALL_FLB, flb->compatible, 0);
 	err = flb->ops->retrieve(&args);
 	luo_call_end(&call, err);
+	if (err == -EUCLEAN && !state->damaged) {
+		state->damaged = true;
+		luo_quarantine_add(state->luo, err, "flb %s", flb->compatible);
+	}
 	if (err) {
 		module_put(flb->ops->owner);
 		return err;

@@ -13,6 +13,7 @@
  *   luo_flb.lock	a spinlock: which FLB it is
  *   luo_sessions.lock	which sessions there are, and who has them
  *   luo_failure.lock	a spinlock: who failed last
+ *   luo_quarantine.lock	a spinlock: what came damaged
  *
  * User memory is touched under none of them, so no process can hold up a kexec
  * by a page that it does not provide.
@@ -206,6 +207,7 @@ struct luo_flb_side {
  * @came:      and found
  * @in_left:   something came, and is not finished
  * @retrieved: @in has its object
+ * @damaged:   that @in cannot be retrieved is reported
  */
 struct luo_flb {
 	struct luo *luo;
@@ -225,6 +227,7 @@ struct luo_flb {
 	bool came;
 	bool in_left;
 	bool retrieved;
+	bool damaged;
 };
 
 int luo_flbs_preserve(struct luo *luo, struct liveupdate_file_handler *handler);
@@ -511,6 +514,45 @@ void luo_call_start(struct luo_call *call, struct luo *luo,
 		    const char *name, u64 token);
 int luo_call_end(const struct luo_call *call, int err);
 
+/* ---- luo_quarantine.c: what came damaged ---- */
+
+/* Those that came last are kept to be shown, as many as fit a file of sysfs */
+#define LUO_DAMAGES_KEPT	28
+
+/**
+ * struct luo_damage - something that came damaged
+ * @err:  what is wrong with it, a negative errno
+ * @what: it is
+ */
+struct luo_damage {
+	int err;
+	char what[LIVEUPDATE_PARTICIPANT_LENGTH];
+};
+
+/* "ERRNO WHAT\n" of each */
+static_assert(LUO_DAMAGES_KEPT * (LIVEUPDATE_PARTICIPANT_LENGTH + 16) <=
+	      PAGE_SIZE);
+
+/**
+ * struct luo_quarantine - all that came damaged
+ * @panic:   fixed: panic instead
+ * @lock:    protects all below, for writing
+ * @count:   how much it is
+ * @damages: those that came last
+ */
+struct luo_quarantine {
+	bool panic;
+	/* see above for what it protects */
+	spinlock_t lock;
+	u64 count;
+	struct luo_damage damages[LUO_DAMAGES_KEPT];
+};
+
+__printf(3, 4)
+void luo_quarantine_add(struct luo *luo, int err, const char *fmt, ...);
+int luo_quarantine_last(struct luo *luo, char *what);
+int luo_quarantine_show(struct luo *luo, char *buf);
+
 /* ---- luo_clock.c: how long the machine was away ---- */
 
 /**
@@ -599,7 +641,7 @@ struct luo_ucmd_op {
 	}
 
 /* No argument is larger; checked where the tables are */
-#define LUO_UCMD_MAX_SIZE	200
+#define LUO_UCMD_MAX_SIZE	336
 
 long luo_ucmd_run(struct luo *luo, struct luo_session *session,
 		  const struct luo_ucmd_op *ops, size_t nr_ops,
@@ -651,8 +693,7 @@ int luo_chardev_register(struct luo *luo);
  * @phase_ns:    how long each phase took when it last ran; protected by
  *               @transition
  * @failure:     who failed last
- * @quarantined: items of the handover that were found damaged; protected by
- *               sessions[LIVEUPDATE_INCOMING].lock
+ * @quarantine:  what came damaged
  * @sessions:    by direction
  * @files:       indices over their files
  * @handlers:    of files, and FLBs
@@ -678,7 +719,7 @@ struct luo {
 	struct luo_blackout blackout;
 	u64 phase_ns[LIVEUPDATE_PHASE_FINISH + 1];
 	struct luo_failure failure;
-	u64 quarantined;
+	struct luo_quarantine quarantine;
 	struct luo_sessions sessions[LUO_NR_DIRECTIONS];
 	struct luo_files files;
 	struct luo_handlers handlers;

@@ -160,20 +160,17 @@ void luo_handover_receive_sessions(struct luo *luo)
 
 	err = luo_chain_take(&chain);
 	if (err) {
-		pr_err("sessions of the previous kernel are quarantined, their records are damaged: %pe\n",
-		       ERR_PTR(err));
-		luo->quarantined++;
+		luo_quarantine_add(luo, err, "list of %llu sessions",
+				   chain.count);
 		return;
 	}
 
 	luo_chain_start(&it, &chain);
 	while ((ser = luo_chain_next(&it))) {
 		err = luo_session_receive(luo, ser);
-		if (!err)
-			continue;
-		pr_err("session '%.*s' is quarantined: %pe\n",
-		       (int)sizeof(ser->name), ser->name, ERR_PTR(err));
-		luo->quarantined++;
+		if (err)
+			luo_quarantine_add(luo, err, "session %.*s",
+					   (int)sizeof(ser->name), ser->name);
 	}
 	luo_chain_free(&chain);
 }

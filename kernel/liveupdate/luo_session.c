@@ -573,23 +573,11 @@ int luo_session_receive(struct luo *luo, const struct luo_session_ser *ser)
 
 static void quarantine(struct luo_session *session)
 {
-	pr_err("session '%s' is quarantined: the records of its files are damaged\n",
-	       session->name);
+	luo_quarantine_add(session->luo, -EUCLEAN, "session %s", session->name);
 
 	guard(mutex)(&table_of(session)->lock);
 	session->state = LIVEUPDATE_SESSION_QUARANTINED;
-	session->luo->quarantined++;
 	session_trace(session);
-}
-
-static void quarantine_file(struct luo_session *session,
-			    const struct luo_file_ser *ser)
-{
-	pr_err("session '%s': file %llu is quarantined: its record is damaged\n",
-	       session->name, ser->token);
-
-	guard(mutex)(&table_of(session)->lock);
-	session->luo->quarantined++;
 }
 
 static int decode_files(struct luo_session *session)
@@ -606,7 +594,9 @@ static int decode_files(struct luo_session *session)
 			return err;
 		}
 		if (err)
-			quarantine_file(session, ser);
+			luo_quarantine_add(session->luo, err,
+					   "file %llu of session %s",
+					   ser->token, session->name);
 	}
 
 	luo_chain_free(&session->received);

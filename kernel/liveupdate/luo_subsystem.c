@@ -141,6 +141,8 @@ static int boot_with(struct luo *luo, struct liveupdate_subsystem *subsystem,
 
 	err = call(luo, subsystem, LIVEUPDATE_PHASE_BOOT, subsystem->ops->boot,
 		   &item->data);
+	if (err == -EUCLEAN)
+		luo_quarantine_add(luo, err, "subsystem %s", subsystem->name);
 	if (err)
 		return err;
 

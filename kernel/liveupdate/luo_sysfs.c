@@ -62,7 +62,12 @@ static ssize_t show_incoming(struct luo *luo, char *buf)
 
 static ssize_t show_quarantined(struct luo *luo, char *buf)
 {
-	return sysfs_emit(buf, "%llu\n", READ_ONCE(luo->quarantined));
+	return sysfs_emit(buf, "%llu\n", READ_ONCE(luo->quarantine.count));
+}
+
+static ssize_t show_quarantine(struct luo *luo, char *buf)
+{
+	return luo_quarantine_show(luo, buf);
 }
 
 static ssize_t show_last_failure(struct luo *luo, char *buf)
@@ -127,6 +132,7 @@ static struct luo_attribute attributes[] __ro_after_init = {
 	LUO_ATTRIBUTE(outgoing),
 	LUO_ATTRIBUTE(incoming),
 	LUO_ATTRIBUTE(quarantined),
+	LUO_ATTRIBUTE(quarantine),
 	LUO_ATTRIBUTE(last_failure),
 	LUO_ATTRIBUTE(timings),
 	LUO_ATTRIBUTE(blackout),

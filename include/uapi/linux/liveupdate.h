@@ -231,6 +231,12 @@ struct liveupdate_ioctl_retrieve_session {
  * @last_participant:  out: who failed, NUL-terminated: "step NAME",
  *                     "subsystem NAME", "flb NAME" or "file TOKEN of session
  *                     NAME"
+ * @quarantine_errno:  out: what is wrong with the item that was found damaged last,
+ *                     as a positive errno, or 0
+ * @reserved:          out: 0
+ * @quarantine_what:   out: that item, NUL-terminated: "handover", "list of N
+ *                     sessions", "session NAME", "file TOKEN of session NAME",
+ *                     "subsystem NAME" or "flb NAME"
  *
  * A change of state that poll(2) has told of is taken for seen.
  */
@@ -247,6 +253,9 @@ struct liveupdate_ioctl_get_info {
 	__u32		last_errno;
 	__u32		last_phase;
 	__u8		last_participant[LIVEUPDATE_PARTICIPANT_LENGTH];
+	__u32		quarantine_errno;
+	__u32		reserved;
+	__u8		quarantine_what[LIVEUPDATE_PARTICIPANT_LENGTH];
 };
 
 #define LIVEUPDATE_IOCTL_GET_INFO					\

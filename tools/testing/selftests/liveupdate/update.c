@@ -27,10 +27,11 @@
 #include <unistd.h>
 
 #include "../kselftest.h"
+#include "lib/handover.h"
 #include "update.h"
 
 #define NOTES		"update.notes"
-#define MAX_TESTS	128
+#define MAX_TESTS	160
 #define TIMEOUT		60
 
 /* What crosses: the notes of all tests of the set, and how the jump went */
@@ -46,6 +47,7 @@ static struct runner {
 } runners[MAX_TESTS];
 
 static unsigned int nr_runners, stage, stages;
+static const struct update_test *current_test;
 static struct note *current_note;
 static const char *only;
 
@@ -66,6 +68,11 @@ void test_skip(const char *why)
 {
 	snprintf(current_note->skip, sizeof(current_note->skip), "%s", why);
 	_exit(0);
+}
+
+const void *test_data(void)
+{
+	return current_test->data;
 }
 
 const char *session_name(const struct note *note, const char *suffix)
@@ -165,6 +172,7 @@ static void live(struct runner *runner, int command, int done, bool stay)
 	char byte = 0;
 
 	current_note->stage = stage;
+	current_test = runner->test;
 	if (runner->test->stage[stage])
 		runner->test->stage[stage](current_note);
 	while (write(done, &byte, 1) == 1 && stay &&
@@ -354,6 +362,60 @@ static int jump_refused(void)
 	return err;
 }
 
+static bool any_frozen(void)
+{
+	for (unsigned int i = 0; i < nr_runners; i++)
+		if (runners[i].test->frozen[stage])
+			return true;
+	return false;
+}
+
+/* In a process of its own, as it may fail; it needs no more than its note */
+static void run_frozen_one(const struct runner *runner, struct note *note)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		current_note = note;
+		current_test = runner->test;
+		runner->test->frozen[stage](note);
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+static void run_frozen(void)
+{
+	for (unsigned int i = 0; i < nr_runners; i++) {
+		struct note *note = &notes->note[i];
+
+		if (runners[i].test->frozen[stage] && !*note->failure &&
+		    !*note->skip)
+			run_frozen_one(&runners[i], note);
+	}
+}
+
+/* The kernel waits before the jump; what is done meanwhile is the last of all */
+static int jump_held(void)
+{
+	int status, err = handover_hold();
+	pid_t pid;
+
+	if (err)
+		return err;
+	pid = fork();
+	if (!pid)
+		_exit(-jump());
+	err = handover_await();
+	if (!err) {
+		run_frozen();
+		save_notes();
+	}
+	handover_go();
+	waitpid(pid, &status, 0);
+	return err ?: -WEXITSTATUS(status);
+}
+
 static void next_kernel(char *program, char *set, char **options)
 {
 	int err;
@@ -367,7 +429,10 @@ static void next_kernel(char *program, char *set, char **options)
 		ksft_exit_fail_msg("load-kernel failed\n");
 	run_late();
 	save_notes();
-	err = strcmp(set, "refused") ? jump() : jump_refused();
+	if (any_frozen())
+		err = jump_held();
+	else
+		err = strcmp(set, "refused") ? jump() : jump_refused();
 	ksft_exit_fail_msg("the jump failed: %s\n", strerror(-err));
 }
 

@@ -18,7 +18,7 @@
 
 #include "lib/luo_lib.h"
 
-#define UPDATE_STAGES	11
+#define UPDATE_STAGES	26
 
 /* What a test knows of its earlier stages */
 struct note {
@@ -38,6 +38,10 @@ struct update_test {
 	void (*stage[UPDATE_STAGES])(struct note *note);
 	/* In each kernel, after the next one has been loaded */
 	void (*late[UPDATE_STAGES])(struct note *note);
+	/* In each kernel, when the handover is complete: nothing can change it any more */
+	void (*frozen[UPDATE_STAGES])(struct note *note);
+	/* For tests that share their functions */
+	const void *data;
 	unsigned int timeout;
 };
 
@@ -105,6 +109,9 @@ do {									\
 			  strerror(errno));				\
 	_ret;								\
 })
+
+/* The data of the test that runs */
+const void *test_data(void);
 
 /* Sessions are named after their test, so that no two tests meet */
 const char *session_name(const struct note *note, const char *suffix);

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Test double: a handover that can be damaged
+ *
+ * /sys/kernel/debug/liveupdate-handover lets user space at the handover when it is
+ * complete and the jump has not taken place yet:
+ *
+ *   hold	write 1, and the next kexec waits at its last station; then it reads
+ *		as 2. Write 0, and it goes on.
+ *   root	physical address and size, in bytes, of the root of the handover
+ *   memory	physical memory, to be read and written within a page
+ *
+ * Built in, as what it needs of kexec is not for modules.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/io.h>
+#include <linux/kexec.h>
+#include <linux/kho/abi/kexec_handover.h>
+#include <linux/kho/abi/luo.h>
+#include <linux/libfdt.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/reboot.h>
+#include <linux/seq_file.h>
+#include <linux/uaccess.h>
+#include <linux/unaligned.h>
+#include <linux/wait.h>
+
+/* Values of "hold" */
+#define GO	0
+#define ARMED	1
+#define HELD	2
+
+static u64 hold;
+static DECLARE_WAIT_QUEUE_HEAD(hold_wait);
+
+static int hold_get(void *data, u64 *value)
+{
+	*value = READ_ONCE(hold);
+	return 0;
+}
+
+static int hold_set(void *data, u64 value)
+{
+	if (value != GO && value != ARMED)
+		return -EINVAL;
+
+	WRITE_ONCE(hold, value);
+	wake_up_all(&hold_wait);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(hold_fops, hold_get, hold_set, "%llu\n");
+
+static int wait_held(struct notifier_block *nb, unsigned long action, void *data)
+{
+	if (READ_ONCE(hold) != ARMED)
+		return NOTIFY_DONE;
+
+	WRITE_ONCE(hold, HELD);
+	wait_event(hold_wait, READ_ONCE(hold) != HELD);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block reboot_block = { .notifier_call = wait_held };
+
+static int read_u64(const void *fdt, int node, const char *name, u64 *value)
+{
+	const void *property;
+	int len;
+
+	property = fdt_getprop(fdt, node, name, &len);
+	if (!property || len != sizeof(*value))
+		return -ENOENT;
+
+	/* As KHO writes them: of this machine's byte order */
+	*value = get_unaligned((const u64 *)property);
+	return 0;
+}
+
+static int root_show(struct seq_file *m, void *unused)
+{
+	const void *fdt;
+	u64 phys, size;
+	int node;
+
+	if (!kexec_image || !kexec_image->kho.fdt)
+		return -ENOENT;
+
+	fdt = phys_to_virt(kexec_image->kho.fdt);
+	node = fdt_subnode_offset(fdt, 0, LUO_FDT_SUBTREE);
+	if (node < 0 || read_u64(fdt, node, KHO_SUB_TREE_PROP_NAME, &phys) ||
+	    read_u64(fdt, node, KHO_SUB_TREE_SIZE_PROP_NAME, &size))
+		return -ENOENT;
+
+	seq_printf(m, "%llu %llu\n", phys, size);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(root);
+
+static void *memory_at(loff_t pos, size_t size)
+{
+	if (pos < 0 || offset_in_page(pos) + size > PAGE_SIZE ||
+	    !pfn_valid(PHYS_PFN(pos)))
+		return NULL;
+
+	return phys_to_virt(pos);
+}
+
+static ssize_t memory_read(struct file *file, char __user *to, size_t size,
+			   loff_t *pos)
+{
+	void *memory = memory_at(*pos, size);
+
+	if (!memory)
+		return -EINVAL;
+
+	return copy_to_user(to, memory, size) ? -EFAULT : size;
+}
+
+static ssize_t memory_write(struct file *file, const char __user *from,
+			    size_t size, loff_t *pos)
+{
+	void *memory = memory_at(*pos, size);
+
+	if (!memory)
+		return -EINVAL;
+
+	return copy_from_user(memory, from, size) ? -EFAULT : size;
+}
+
+static const struct file_operations memory_fops = {
+	.owner	= THIS_MODULE,
+	.read	= memory_read,
+	.write	= memory_write,
+	.llseek	= default_llseek,
+};
+
+static int __init mock_handover_init(void)
+{
+	struct dentry *dir;
+
+	dir = debugfs_create_dir("liveupdate-handover", NULL);
+	debugfs_create_file("hold", 0600, dir, NULL, &hold_fops);
+	debugfs_create_file("root", 0400, dir, NULL, &root_fops);
+	debugfs_create_file("memory", 0600, dir, NULL, &memory_fops);
+
+	return register_reboot_notifier(&reboot_block);
+}
+late_initcall(mock_handover_init);
