@@ -9,6 +9,7 @@
  * Checksums are made right again, unless it is they that are tested: a kernel that
  * only compares checksums would take what is written here.
  */
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -351,3 +352,150 @@ static void check_untouched(struct note *note)
 }
 
 UPDATE_TEST(corrupt, corrupt_not, .stage = { victim, check_untouched });
+
+/* ---- What all sessions hang on: each in an update of its own ---- */
+
+/* Headers of the tree, by their offset, are not found by a name */
+struct root_corruption {
+	const char *node, *property;
+	size_t offset;
+	enum how how;
+	uint64_t value;
+	const char *reported;
+	bool bad_checksum;
+};
+
+static void change_property(struct root *root,
+			    const struct root_corruption *corruption)
+{
+	struct place place = {
+		.first_session_block = root_get(root, "sessions", "first"),
+	};
+	const struct corruption like = {
+		.how = corruption->how, .value = corruption->value,
+	};
+	size_t size;
+	void *bytes = root_property(root, corruption->node,
+				    corruption->property, &size);
+
+	if (!bytes)
+		test_fail(__FILE__, __LINE__, "no property %s",
+			  corruption->property);
+	if (corruption->how == FILL)
+		memset(bytes, corruption->value, size);
+	else
+		OK(root_set(root, corruption->node, corruption->property,
+			    new_value(&place, &like,
+				      root_get(root, corruption->node,
+					       corruption->property))));
+}
+
+static void change_header(struct root *root,
+			  const struct root_corruption *corruption)
+{
+	uint32_t value = htonl(corruption->value);
+
+	memcpy(root->fdt + corruption->offset, &value, sizeof(value));
+}
+
+static void damage_root(struct note *note)
+{
+	const struct root_corruption *corruption = test_data();
+	static struct root root;
+
+	OK(root_read(&root));
+	if (corruption->property)
+		change_property(&root, corruption);
+	if (corruption->property && !corruption->bad_checksum)
+		root_fix(&root);
+	if (!corruption->property)
+		change_header(&root, corruption);
+	OK(root_write(&root));
+}
+
+static void damage_list(struct note *note)
+{
+	const struct corruption *corruption = test_data();
+	static struct root root;
+	struct place place = {};
+
+	OK(root_read(&root));
+	place.first_session_block = root_get(&root, "sessions", "first");
+	place.block = place.first_session_block;
+	change(&place, corruption);
+}
+
+/* Nothing came, and the machine works: the next update shows it as well */
+static void check_nothing(struct note *note, const char *reported)
+{
+	check_text(LUO_SYSFS "state", "normal");
+	check_text(LUO_SYSFS "incoming", "0 0");
+	CHECK_EQ(1, quarantined());
+	check_reported(reported);
+	CHECK_EQ(-ENOENT, luo_session_claim(session_name(note, "")));
+	close(session_new(note, ""));
+}
+
+static void check_root(struct note *note)
+{
+	const struct root_corruption *corruption = test_data();
+
+	check_nothing(note, corruption->reported);
+}
+
+static void check_list(struct note *note)
+{
+	check_nothing(note, "list of 1 sessions");
+}
+
+#define ROOT(_stage, _name, ...)					\
+	static const struct root_corruption corruption_##_name = __VA_ARGS__; \
+	UPDATE_TEST(corrupt, corrupt_##_name,				\
+		    .stage = { [_stage] = victim, [_stage + 1] = check_root }, \
+		    .frozen = { [_stage] = damage_root },		\
+		    .data = &corruption_##_name)
+
+#define LIST(_stage, _name, ...)					\
+	static const struct corruption corruption_##_name = __VA_ARGS__; \
+	UPDATE_TEST(corrupt, corrupt_##_name,				\
+		    .stage = { [_stage] = victim, [_stage + 1] = check_list }, \
+		    .frozen = { [_stage] = damage_list },		\
+		    .data = &corruption_##_name)
+
+#define ALL	"handover"
+
+ROOT(1, root_checksum, { "", "number", 0, ADD, 1, ALL, true });
+ROOT(2, root_unknown, { "", "compatible", 0, FILL, 'x', ALL });
+ROOT(3, root_release_endless, { "", "release", 0, FILL, 'x', ALL });
+ROOT(4, root_magic, { NULL, NULL, 0, TO, 0, ALL });
+ROOT(5, root_size_max, { NULL, NULL, 4, TO, ~0U, ALL });
+ROOT(6, root_size_small, { NULL, NULL, 4, TO, 48, ALL });
+ROOT(7, root_struct_max, { NULL, NULL, 8, TO, ~0U & ~3, ALL });
+ROOT(8, root_strings_max, { NULL, NULL, 12, TO, ~0U, ALL });
+ROOT(9, root_sessions_unknown, { "sessions", "compatible", 0, FILL, 'x', ALL });
+ROOT(10, root_first_zero, { "sessions", "first", 0, TO, 0, "list of 1 sessions" });
+ROOT(11, root_first_max, { "sessions", "first", 0, TO, MAX, "list of 1 sessions" });
+ROOT(12, root_first_no_ram, { "sessions", "first", 0, TO, NO_RAM, "list of 1 sessions" });
+ROOT(13, root_first_scratch, { "sessions", "first", 0, SCRATCH, 0, "list of 1 sessions" });
+ROOT(14, root_first_misaligned, { "sessions", "first", 0, ADD, 8, "list of 1 sessions" });
+ROOT(15, root_count_zero, { "sessions", "count", 0, TO, 0, "list of 0 sessions" });
+ROOT(16, root_count_more, { "sessions", "count", 0, ADD, 1, "list of 2 sessions" });
+ROOT(17, root_count_max, { "sessions", "count", 0, TO, MAX, "list of 18446744073709551615 sessions" });
+LIST(18, list_next_itself, { BLOCK, FIELD(block_ser, next), ITSELF, 0, SESSION_LOST });
+LIST(19, list_next_scratch, { BLOCK, FIELD(block_ser, next), SCRATCH, 0, SESSION_LOST });
+LIST(20, list_count_zero, { BLOCK, FIELD(block_ser, count), TO, 0, SESSION_LOST });
+LIST(21, list_count_max, { BLOCK, FIELD(block_ser, count), TO, MAX, SESSION_LOST });
+
+/* ---- With liveupdate_on_error=panic, the next kernel does not get this far ---- */
+
+static void not_panicked(struct note *note)
+{
+	test_fail(__FILE__, __LINE__, "the kernel did not panic");
+}
+
+static const struct corruption crc_zero = {
+	SESSION, FIELD(session_ser, crc), TO, 0, SESSION_LOST, true
+};
+
+UPDATE_TEST(panic, panic_on_error, .stage = { victim, not_panicked },
+	    .frozen = { damage }, .data = &crc_zero);
