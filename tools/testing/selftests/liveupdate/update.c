@@ -362,10 +362,24 @@ static int jump_refused(void)
 	return err;
 }
 
+static bool is_first_stage(const struct update_test *test)
+{
+	unsigned int first = 0;
+
+	while (!test->stage[first])
+		first++;
+	return stage == first;
+}
+
+static bool has_frozen(const struct runner *runner)
+{
+	return runner->test->frozen && is_first_stage(runner->test);
+}
+
 static bool any_frozen(void)
 {
 	for (unsigned int i = 0; i < nr_runners; i++)
-		if (runners[i].test->frozen[stage])
+		if (has_frozen(&runners[i]))
 			return true;
 	return false;
 }
@@ -378,7 +392,7 @@ static void run_frozen_one(const struct runner *runner, struct note *note)
 	if (!pid) {
 		current_note = note;
 		current_test = runner->test;
-		runner->test->frozen[stage](note);
+		runner->test->frozen(note);
 		_exit(0);
 	}
 	waitpid(pid, NULL, 0);
@@ -389,8 +403,7 @@ static void run_frozen(void)
 	for (unsigned int i = 0; i < nr_runners; i++) {
 		struct note *note = &notes->note[i];
 
-		if (runners[i].test->frozen[stage] && !*note->failure &&
-		    !*note->skip)
+		if (has_frozen(&runners[i]) && !*note->failure && !*note->skip)
 			run_frozen_one(&runners[i], note);
 	}
 }

@@ -38,8 +38,8 @@ struct update_test {
 	void (*stage[UPDATE_STAGES])(struct note *note);
 	/* In each kernel, after the next one has been loaded */
 	void (*late[UPDATE_STAGES])(struct note *note);
-	/* In each kernel, when the handover is complete: nothing can change it any more */
-	void (*frozen[UPDATE_STAGES])(struct note *note);
+	/* In the test's first kernel, when the handover is complete */
+	void (*frozen)(struct note *note);
 	/* For tests that share their functions */
 	const void *data;
 	unsigned int timeout;

@@ -22,7 +22,113 @@
 #define SIZE	(5 * PAGE + 123)
 
 enum where {
-	SESSION, BLOCK, FILE_RECORD, MEMFD, EXTENTS, EXTENT,
+	SESSION, BLOCK, RECORD, MEMFD, EXTENTS, EXTENT,
+};
+
+/* What can be damaged: a part of a record, or all of a field */
+enum field {
+	SESSION_VERSION,
+	SESSION_LETTER,
+	FILE_LETTER,
+	SESSION_COMPATIBLE,
+	SESSION_NAME,
+	SESSION_CRC,
+	SESSION_FILES,
+	SESSION_NR_FILES,
+	SESSION_FILES_CRC,
+	BLOCK_NEXT,
+	BLOCK_COUNT,
+	FILE_COMPATIBLE,
+	FILE_TOKEN,
+	FILE_DATA,
+	MEMFD_SIZE,
+	MEMFD_POS,
+	MEMFD_SEALS,
+	MEMFD_FLAGS,
+	MEMFD_MODE,
+	MEMFD_REOPENED,
+	MEMFD_NAME,
+	MEMFD_CRC,
+	MEMFD_UID,
+	MEMFD_KEPT_FIRST,
+	MEMFD_KEPT_COUNT,
+	MEMFD_KEPT_CRC,
+	MEMFD_LATE_FIRST,
+	MEMFD_LATE_COUNT,
+	EXTENTS_NEXT,
+	EXTENTS_COUNT,
+	EXTENT_PHYS,
+	EXTENT_INDEX,
+	EXTENT_PAGES,
+};
+
+static const struct {
+	enum where where;
+	size_t offset, width;
+} fields[] = {
+	[SESSION_VERSION] = { SESSION, 0, 8 },
+	[SESSION_LETTER] = { SESSION, 16, 1 },
+	[FILE_LETTER] = { RECORD, 0, 1 },
+	[SESSION_COMPATIBLE] = { SESSION, offsetof(struct session_ser, compatible),
+		sizeof(((struct session_ser *)0)->compatible) },
+	[SESSION_NAME] = { SESSION, offsetof(struct session_ser, name),
+		sizeof(((struct session_ser *)0)->name) },
+	[SESSION_CRC] = { SESSION, offsetof(struct session_ser, crc),
+		sizeof(((struct session_ser *)0)->crc) },
+	[SESSION_FILES] = { SESSION, offsetof(struct session_ser, files),
+		sizeof(((struct session_ser *)0)->files) },
+	[SESSION_NR_FILES] = { SESSION, offsetof(struct session_ser, nr_files),
+		sizeof(((struct session_ser *)0)->nr_files) },
+	[SESSION_FILES_CRC] = { SESSION, offsetof(struct session_ser, files_crc),
+		sizeof(((struct session_ser *)0)->files_crc) },
+	[BLOCK_NEXT] = { BLOCK, offsetof(struct block_ser, next),
+		sizeof(((struct block_ser *)0)->next) },
+	[BLOCK_COUNT] = { BLOCK, offsetof(struct block_ser, count),
+		sizeof(((struct block_ser *)0)->count) },
+	[FILE_COMPATIBLE] = { RECORD, offsetof(struct file_ser, compatible),
+		sizeof(((struct file_ser *)0)->compatible) },
+	[FILE_TOKEN] = { RECORD, offsetof(struct file_ser, token),
+		sizeof(((struct file_ser *)0)->token) },
+	[FILE_DATA] = { RECORD, offsetof(struct file_ser, data),
+		sizeof(((struct file_ser *)0)->data) },
+	[MEMFD_SIZE] = { MEMFD, offsetof(struct memfd_ser, size),
+		sizeof(((struct memfd_ser *)0)->size) },
+	[MEMFD_POS] = { MEMFD, offsetof(struct memfd_ser, pos),
+		sizeof(((struct memfd_ser *)0)->pos) },
+	[MEMFD_SEALS] = { MEMFD, offsetof(struct memfd_ser, seals),
+		sizeof(((struct memfd_ser *)0)->seals) },
+	[MEMFD_FLAGS] = { MEMFD, offsetof(struct memfd_ser, flags),
+		sizeof(((struct memfd_ser *)0)->flags) },
+	[MEMFD_MODE] = { MEMFD, offsetof(struct memfd_ser, mode),
+		sizeof(((struct memfd_ser *)0)->mode) },
+	[MEMFD_REOPENED] = { MEMFD, offsetof(struct memfd_ser, reopened),
+		sizeof(((struct memfd_ser *)0)->reopened) },
+	[MEMFD_NAME] = { MEMFD, offsetof(struct memfd_ser, name),
+		sizeof(((struct memfd_ser *)0)->name) },
+	[MEMFD_CRC] = { MEMFD, offsetof(struct memfd_ser, crc),
+		sizeof(((struct memfd_ser *)0)->crc) },
+	[MEMFD_UID] = { MEMFD, offsetof(struct memfd_ser, uid),
+		sizeof(((struct memfd_ser *)0)->uid) },
+	[MEMFD_KEPT_FIRST] = { MEMFD, offsetof(struct memfd_ser, kept.first),
+		sizeof(((struct memfd_ser *)0)->kept.first) },
+	[MEMFD_KEPT_COUNT] = { MEMFD, offsetof(struct memfd_ser, kept.count),
+		sizeof(((struct memfd_ser *)0)->kept.count) },
+	[MEMFD_KEPT_CRC] = { MEMFD, offsetof(struct memfd_ser, kept.crc),
+		sizeof(((struct memfd_ser *)0)->kept.crc) },
+	[MEMFD_LATE_FIRST] = { MEMFD, offsetof(struct memfd_ser, late.first),
+		sizeof(((struct memfd_ser *)0)->late.first) },
+	[MEMFD_LATE_COUNT] = { MEMFD, offsetof(struct memfd_ser, late.count),
+		sizeof(((struct memfd_ser *)0)->late.count) },
+	[EXTENTS_NEXT] = { EXTENTS, offsetof(struct block_ser, next),
+		sizeof(((struct block_ser *)0)->next) },
+	[EXTENTS_COUNT] = { EXTENTS, offsetof(struct block_ser, count),
+		sizeof(((struct block_ser *)0)->count) },
+	[EXTENT_PHYS] = { EXTENT, offsetof(struct extent_ser, phys),
+		sizeof(((struct extent_ser *)0)->phys) },
+	[EXTENT_INDEX] = { EXTENT, offsetof(struct extent_ser, index),
+		sizeof(((struct extent_ser *)0)->index) },
+	[EXTENT_PAGES] = { EXTENT, offsetof(struct extent_ser, pages),
+		sizeof(((struct extent_ser *)0)->pages) },
 };
 
 /* How a field gets its new value */
@@ -46,8 +152,7 @@ enum outcome {
 };
 
 struct corruption {
-	enum where where;
-	size_t offset, width;
+	enum field field;
 	enum how how;
 	uint64_t value;
 	enum outcome outcome;
@@ -60,7 +165,7 @@ static uint64_t base_of(const struct place *place, enum where where)
 {
 	const uint64_t bases[] = {
 		[SESSION] = place->session, [BLOCK] = place->block,
-		[FILE_RECORD] = place->file, [MEMFD] = place->memfd,
+		[RECORD] = place->file, [MEMFD] = place->memfd,
 		[EXTENTS] = place->extents, [EXTENT] = place->extent,
 	};
 
@@ -89,7 +194,8 @@ static uint64_t new_value(const struct place *place,
 		/* Where the kernel itself is: nobody preserves that */
 		return 16 * MIB;
 	case ITSELF:
-		return base_of(place, corruption->where) & ~(PAGE - 1);
+		return base_of(place, fields[corruption->field].where) &
+		       ~(PAGE - 1);
 	case OTHER:
 		return place->first_session_block;
 	default:
@@ -100,18 +206,20 @@ static uint64_t new_value(const struct place *place,
 static void change(const struct place *place,
 		   const struct corruption *corruption)
 {
-	uint64_t at = base_of(place, corruption->where) + corruption->offset;
+	size_t width = fields[corruption->field].width;
+	uint64_t at = base_of(place, fields[corruption->field].where) +
+		      fields[corruption->field].offset;
 	unsigned char bytes[512];
 	uint64_t value = 0;
 
 	if (corruption->how == FILL) {
 		memset(bytes, corruption->value, sizeof(bytes));
-		OK(memory_write(at, bytes, corruption->width));
+		OK(memory_write(at, bytes, width));
 		return;
 	}
-	OK(memory_read(at, &value, corruption->width));
+	OK(memory_read(at, &value, width));
 	value = new_value(place, corruption, value);
-	OK(memory_write(at, &value, corruption->width));
+	OK(memory_write(at, &value, width));
 }
 
 static void fix(const struct place *place, enum where where)
@@ -121,7 +229,7 @@ static void fix(const struct place *place, enum where where)
 	case BLOCK:
 		place_fix_session(place);
 		break;
-	case FILE_RECORD:
+	case RECORD:
 		place_fix_files(place);
 		break;
 	default:
@@ -138,7 +246,7 @@ static void damage(struct note *note)
 	OK(place_find(session_name(note, ""), &place));
 	change(&place, corruption);
 	if (!corruption->bad_checksum)
-		fix(&place, corruption->where);
+		fix(&place, fields[corruption->field].where);
 }
 
 /* ---- Before and after ---- */
@@ -231,116 +339,113 @@ static void check(struct note *note)
 #define CORRUPT(_name, ...)						\
 	static const struct corruption corruption_##_name = __VA_ARGS__; \
 	UPDATE_TEST(corrupt, corrupt_##_name, .stage = { victim, check }, \
-		    .frozen = { damage }, .data = &corruption_##_name)
-
-#define FIELD(_type, _member)						\
-	offsetof(struct _type, _member), sizeof(((struct _type *)0)->_member)
+		    .frozen = damage, .data = &corruption_##_name)
 
 #define MAX	(~0ULL)
 /* Beyond all memory, and aligned */
-#define NO_RAM	(1ULL << 45)
+#define NO_RAM	0x200000000000ULL
 
 /* ---- The record of a session ---- */
 
-CORRUPT(session_unknown, { SESSION, 0, 8, TO, 0x3276, SESSION_LOST });
-CORRUPT(session_compatible_zero, { SESSION, FIELD(session_ser, compatible), FILL, 0, SESSION_LOST });
-CORRUPT(session_compatible_endless, { SESSION, FIELD(session_ser, compatible), FILL, 'x', SESSION_LOST });
-CORRUPT(session_name_empty, { SESSION, FIELD(session_ser, name), FILL, 0, SESSION_LOST });
-CORRUPT(session_name_endless, { SESSION, FIELD(session_ser, name), FILL, 'x', SESSION_LOST });
-CORRUPT(session_crc_zero, { SESSION, FIELD(session_ser, crc), TO, 0, SESSION_LOST, true });
-CORRUPT(session_crc_max, { SESSION, FIELD(session_ser, crc), TO, MAX, SESSION_LOST, true });
-CORRUPT(session_name_changed, { SESSION, 16, 1, ADD, 1, SESSION_LOST, true });
-CORRUPT(session_files_zero, { SESSION, FIELD(session_ser, files), TO, 0, SESSION_BAD });
-CORRUPT(session_files_one, { SESSION, FIELD(session_ser, files), TO, 1, SESSION_BAD });
-CORRUPT(session_files_max, { SESSION, FIELD(session_ser, files), TO, MAX, SESSION_BAD });
-CORRUPT(session_files_last_page, { SESSION, FIELD(session_ser, files), TO, MAX << 12, SESSION_BAD });
-CORRUPT(session_files_no_ram, { SESSION, FIELD(session_ser, files), TO, NO_RAM, SESSION_BAD });
-CORRUPT(session_files_scratch, { SESSION, FIELD(session_ser, files), SCRATCH, 0, SESSION_BAD });
-CORRUPT(session_files_taken, { SESSION, FIELD(session_ser, files), TAKEN, 0, SESSION_BAD });
-CORRUPT(session_files_misaligned, { SESSION, FIELD(session_ser, files), ADD, 8, SESSION_BAD });
-CORRUPT(session_files_aliased, { SESSION, FIELD(session_ser, files), OTHER, 0, SESSION_BAD });
-CORRUPT(session_count_zero, { SESSION, FIELD(session_ser, nr_files), TO, 0, SESSION_BAD });
-CORRUPT(session_count_less, { SESSION, FIELD(session_ser, nr_files), ADD, MAX, SESSION_BAD });
-CORRUPT(session_count_more, { SESSION, FIELD(session_ser, nr_files), ADD, 1, SESSION_BAD });
-CORRUPT(session_count_block, { SESSION, FIELD(session_ser, nr_files), TO, PER_BLOCK(file_ser) + 1, SESSION_BAD });
-CORRUPT(session_count_max, { SESSION, FIELD(session_ser, nr_files), TO, MAX, SESSION_BAD });
-CORRUPT(session_files_crc_zero, { SESSION, FIELD(session_ser, files_crc), TO, 0, SESSION_BAD });
-CORRUPT(session_files_crc_max, { SESSION, FIELD(session_ser, files_crc), TO, MAX, SESSION_BAD });
+CORRUPT(session_unknown, { SESSION_VERSION, TO, 0x3276, SESSION_LOST });
+CORRUPT(session_compatible_zero, { SESSION_COMPATIBLE, FILL, 0, SESSION_LOST });
+CORRUPT(session_compatible_endless, { SESSION_COMPATIBLE, FILL, 'x', SESSION_LOST });
+CORRUPT(session_name_empty, { SESSION_NAME, FILL, 0, SESSION_LOST });
+CORRUPT(session_name_endless, { SESSION_NAME, FILL, 'x', SESSION_LOST });
+CORRUPT(session_crc_zero, { SESSION_CRC, TO, 0, SESSION_LOST, true });
+CORRUPT(session_crc_max, { SESSION_CRC, TO, MAX, SESSION_LOST, true });
+CORRUPT(session_name_changed, { SESSION_LETTER, ADD, 1, SESSION_LOST, true });
+CORRUPT(session_files_zero, { SESSION_FILES, TO, 0, SESSION_BAD });
+CORRUPT(session_files_one, { SESSION_FILES, TO, 1, SESSION_BAD });
+CORRUPT(session_files_max, { SESSION_FILES, TO, MAX, SESSION_BAD });
+CORRUPT(session_files_last_page, { SESSION_FILES, TO, MAX << 12, SESSION_BAD });
+CORRUPT(session_files_no_ram, { SESSION_FILES, TO, NO_RAM, SESSION_BAD });
+CORRUPT(session_files_scratch, { SESSION_FILES, SCRATCH, 0, SESSION_BAD });
+CORRUPT(session_files_taken, { SESSION_FILES, TAKEN, 0, SESSION_BAD });
+CORRUPT(session_files_misaligned, { SESSION_FILES, ADD, 8, SESSION_BAD });
+CORRUPT(session_files_aliased, { SESSION_FILES, OTHER, 0, SESSION_BAD });
+CORRUPT(session_count_zero, { SESSION_NR_FILES, TO, 0, SESSION_BAD });
+CORRUPT(session_count_less, { SESSION_NR_FILES, ADD, MAX, SESSION_BAD });
+CORRUPT(session_count_more, { SESSION_NR_FILES, ADD, 1, SESSION_BAD });
+CORRUPT(session_count_block, { SESSION_NR_FILES, TO, PER_BLOCK(file_ser) + 1, SESSION_BAD });
+CORRUPT(session_count_max, { SESSION_NR_FILES, TO, MAX, SESSION_BAD });
+CORRUPT(session_files_crc_zero, { SESSION_FILES_CRC, TO, 0, SESSION_BAD });
+CORRUPT(session_files_crc_max, { SESSION_FILES_CRC, TO, MAX, SESSION_BAD });
 
 /* ---- The block that has the records of its files ---- */
 
-CORRUPT(block_next_one, { BLOCK, FIELD(block_ser, next), TO, 1, SESSION_BAD });
-CORRUPT(block_next_max, { BLOCK, FIELD(block_ser, next), TO, MAX, SESSION_BAD });
-CORRUPT(block_next_itself, { BLOCK, FIELD(block_ser, next), ITSELF, 0, SESSION_BAD });
-CORRUPT(block_next_scratch, { BLOCK, FIELD(block_ser, next), SCRATCH, 0, SESSION_BAD });
-CORRUPT(block_next_aliased, { BLOCK, FIELD(block_ser, next), OTHER, 0, SESSION_BAD });
-CORRUPT(block_count_zero, { BLOCK, FIELD(block_ser, count), TO, 0, SESSION_BAD });
-CORRUPT(block_count_less, { BLOCK, FIELD(block_ser, count), ADD, MAX, SESSION_BAD });
-CORRUPT(block_count_more, { BLOCK, FIELD(block_ser, count), ADD, 1, SESSION_BAD });
-CORRUPT(block_count_max, { BLOCK, FIELD(block_ser, count), TO, MAX, SESSION_BAD });
+CORRUPT(block_next_one, { BLOCK_NEXT, TO, 1, SESSION_BAD });
+CORRUPT(block_next_max, { BLOCK_NEXT, TO, MAX, SESSION_BAD });
+CORRUPT(block_next_itself, { BLOCK_NEXT, ITSELF, 0, SESSION_BAD });
+CORRUPT(block_next_scratch, { BLOCK_NEXT, SCRATCH, 0, SESSION_BAD });
+CORRUPT(block_next_aliased, { BLOCK_NEXT, OTHER, 0, SESSION_BAD });
+CORRUPT(block_count_zero, { BLOCK_COUNT, TO, 0, SESSION_BAD });
+CORRUPT(block_count_less, { BLOCK_COUNT, ADD, MAX, SESSION_BAD });
+CORRUPT(block_count_more, { BLOCK_COUNT, ADD, 1, SESSION_BAD });
+CORRUPT(block_count_max, { BLOCK_COUNT, TO, MAX, SESSION_BAD });
 
 /* ---- The record of a file ---- */
 
-CORRUPT(file_unknown, { FILE_RECORD, 0, 1, ADD, 1, FILE_UNKNOWN });
-CORRUPT(file_compatible_empty, { FILE_RECORD, FIELD(file_ser, compatible), FILL, 0, FILE_LOST });
-CORRUPT(file_compatible_endless, { FILE_RECORD, FIELD(file_ser, compatible), FILL, 'x', FILE_LOST });
-CORRUPT(file_changed, { FILE_RECORD, FIELD(file_ser, token), TO, 77, SESSION_BAD, true });
-CORRUPT(file_data_zero, { FILE_RECORD, FIELD(file_ser, data), TO, 0, FILE_BAD });
-CORRUPT(file_data_one, { FILE_RECORD, FIELD(file_ser, data), TO, 1, FILE_BAD });
-CORRUPT(file_data_max, { FILE_RECORD, FIELD(file_ser, data), TO, MAX, FILE_BAD });
-CORRUPT(file_data_no_ram, { FILE_RECORD, FIELD(file_ser, data), TO, NO_RAM, FILE_BAD });
-CORRUPT(file_data_scratch, { FILE_RECORD, FIELD(file_ser, data), SCRATCH, 0, FILE_BAD });
-CORRUPT(file_data_taken, { FILE_RECORD, FIELD(file_ser, data), TAKEN, 0, FILE_BAD });
-CORRUPT(file_data_misaligned, { FILE_RECORD, FIELD(file_ser, data), ADD, 64, FILE_BAD });
-CORRUPT(file_data_its_block, { FILE_RECORD, FIELD(file_ser, data), ITSELF, 0, FILE_BAD });
-CORRUPT(file_data_aliased, { FILE_RECORD, FIELD(file_ser, data), OTHER, 0, FILE_BAD });
+CORRUPT(file_unknown, { FILE_LETTER, ADD, 1, FILE_UNKNOWN });
+CORRUPT(file_compatible_empty, { FILE_COMPATIBLE, FILL, 0, FILE_LOST });
+CORRUPT(file_compatible_endless, { FILE_COMPATIBLE, FILL, 'x', FILE_LOST });
+CORRUPT(file_changed, { FILE_TOKEN, TO, 77, SESSION_BAD, true });
+CORRUPT(file_data_zero, { FILE_DATA, TO, 0, FILE_BAD });
+CORRUPT(file_data_one, { FILE_DATA, TO, 1, FILE_BAD });
+CORRUPT(file_data_max, { FILE_DATA, TO, MAX, FILE_BAD });
+CORRUPT(file_data_no_ram, { FILE_DATA, TO, NO_RAM, FILE_BAD });
+CORRUPT(file_data_scratch, { FILE_DATA, SCRATCH, 0, FILE_BAD });
+CORRUPT(file_data_taken, { FILE_DATA, TAKEN, 0, FILE_BAD });
+CORRUPT(file_data_misaligned, { FILE_DATA, ADD, 64, FILE_BAD });
+CORRUPT(file_data_its_block, { FILE_DATA, ITSELF, 0, FILE_BAD });
+CORRUPT(file_data_aliased, { FILE_DATA, OTHER, 0, FILE_BAD });
 
 /* ---- The record of a memfd ---- */
 
-CORRUPT(memfd_size_zero, { MEMFD, FIELD(memfd_ser, size), TO, 0, FILE_BAD });
-CORRUPT(memfd_size_less, { MEMFD, FIELD(memfd_ser, size), TO, PAGE, FILE_BAD });
-CORRUPT(memfd_size_max, { MEMFD, FIELD(memfd_ser, size), TO, MAX, FILE_BAD });
-CORRUPT(memfd_size_negative, { MEMFD, FIELD(memfd_ser, size), TO, 1ULL << 63, FILE_BAD });
-CORRUPT(memfd_position_max, { MEMFD, FIELD(memfd_ser, pos), TO, MAX, FILE_BAD });
-CORRUPT(memfd_seals_unknown, { MEMFD, FIELD(memfd_ser, seals), TO, 1 << 20, FILE_BAD });
-CORRUPT(memfd_flags_unknown, { MEMFD, FIELD(memfd_ser, flags), TO, MAX, FILE_BAD });
-CORRUPT(memfd_mode_bad, { MEMFD, FIELD(memfd_ser, mode), TO, 0100777, FILE_BAD });
-CORRUPT(memfd_reopened_bad, { MEMFD, FIELD(memfd_ser, reopened), TO, 2, FILE_BAD });
-CORRUPT(memfd_name_endless, { MEMFD, FIELD(memfd_ser, name), FILL, 'x', FILE_BAD });
-CORRUPT(memfd_name_empty, { MEMFD, FIELD(memfd_ser, name), FILL, 0, FILE_BAD });
-CORRUPT(memfd_crc_zero, { MEMFD, FIELD(memfd_ser, crc), TO, 0, FILE_BAD, true });
-CORRUPT(memfd_changed, { MEMFD, FIELD(memfd_ser, uid), ADD, 1, FILE_BAD, true });
-CORRUPT(memfd_kept_zero, { MEMFD, FIELD(memfd_ser, kept.first), TO, 0, FILE_BAD });
-CORRUPT(memfd_kept_max, { MEMFD, FIELD(memfd_ser, kept.first), TO, MAX, FILE_BAD });
-CORRUPT(memfd_kept_scratch, { MEMFD, FIELD(memfd_ser, kept.first), SCRATCH, 0, FILE_BAD });
-CORRUPT(memfd_kept_itself, { MEMFD, FIELD(memfd_ser, kept.first), ITSELF, 0, FILE_BAD });
-CORRUPT(memfd_kept_none, { MEMFD, FIELD(memfd_ser, kept.count), TO, 0, FILE_BAD });
-CORRUPT(memfd_kept_more, { MEMFD, FIELD(memfd_ser, kept.count), ADD, 1, FILE_BAD });
-CORRUPT(memfd_kept_many, { MEMFD, FIELD(memfd_ser, kept.count), TO, MAX, FILE_BAD });
-CORRUPT(memfd_kept_crc, { MEMFD, FIELD(memfd_ser, kept.crc), TO, 0, FILE_BAD, true });
-CORRUPT(memfd_late_wild, { MEMFD, FIELD(memfd_ser, late.first), TAKEN, 0, FILE_BAD });
-CORRUPT(memfd_late_count, { MEMFD, FIELD(memfd_ser, late.count), TO, 1, FILE_BAD });
+CORRUPT(memfd_size_zero, { MEMFD_SIZE, TO, 0, FILE_BAD });
+CORRUPT(memfd_size_less, { MEMFD_SIZE, TO, PAGE, FILE_BAD });
+CORRUPT(memfd_size_max, { MEMFD_SIZE, TO, MAX, FILE_BAD });
+CORRUPT(memfd_size_negative, { MEMFD_SIZE, TO, 1ULL << 63, FILE_BAD });
+CORRUPT(memfd_position_max, { MEMFD_POS, TO, MAX, FILE_BAD });
+CORRUPT(memfd_seals_unknown, { MEMFD_SEALS, TO, 1 << 20, FILE_BAD });
+CORRUPT(memfd_flags_unknown, { MEMFD_FLAGS, TO, MAX, FILE_BAD });
+CORRUPT(memfd_mode_bad, { MEMFD_MODE, TO, 0100777, FILE_BAD });
+CORRUPT(memfd_reopened_bad, { MEMFD_REOPENED, TO, 2, FILE_BAD });
+CORRUPT(memfd_name_endless, { MEMFD_NAME, FILL, 'x', FILE_BAD });
+CORRUPT(memfd_name_empty, { MEMFD_NAME, FILL, 0, FILE_BAD });
+CORRUPT(memfd_crc_zero, { MEMFD_CRC, TO, 0, FILE_BAD, true });
+CORRUPT(memfd_changed, { MEMFD_UID, ADD, 1, FILE_BAD, true });
+CORRUPT(memfd_kept_zero, { MEMFD_KEPT_FIRST, TO, 0, FILE_BAD });
+CORRUPT(memfd_kept_max, { MEMFD_KEPT_FIRST, TO, MAX, FILE_BAD });
+CORRUPT(memfd_kept_scratch, { MEMFD_KEPT_FIRST, SCRATCH, 0, FILE_BAD });
+CORRUPT(memfd_kept_itself, { MEMFD_KEPT_FIRST, ITSELF, 0, FILE_BAD });
+CORRUPT(memfd_kept_none, { MEMFD_KEPT_COUNT, TO, 0, FILE_BAD });
+CORRUPT(memfd_kept_more, { MEMFD_KEPT_COUNT, ADD, 1, FILE_BAD });
+CORRUPT(memfd_kept_many, { MEMFD_KEPT_COUNT, TO, MAX, FILE_BAD });
+CORRUPT(memfd_kept_crc, { MEMFD_KEPT_CRC, TO, 0, FILE_BAD, true });
+CORRUPT(memfd_late_wild, { MEMFD_LATE_FIRST, TAKEN, 0, FILE_BAD });
+CORRUPT(memfd_late_count, { MEMFD_LATE_COUNT, TO, 1, FILE_BAD });
 
 /* ---- The extents of a memfd ---- */
 
-CORRUPT(extents_next_itself, { EXTENTS, FIELD(block_ser, next), ITSELF, 0, FILE_BAD });
-CORRUPT(extents_count_zero, { EXTENTS, FIELD(block_ser, count), TO, 0, FILE_BAD });
-CORRUPT(extents_count_more, { EXTENTS, FIELD(block_ser, count), ADD, 1, FILE_BAD });
-CORRUPT(extents_count_max, { EXTENTS, FIELD(block_ser, count), TO, MAX, FILE_BAD });
-CORRUPT(extent_phys_zero, { EXTENT, FIELD(extent_ser, phys), TO, 0, FILE_BAD });
-CORRUPT(extent_phys_max, { EXTENT, FIELD(extent_ser, phys), TO, MAX, FILE_BAD });
-CORRUPT(extent_phys_no_ram, { EXTENT, FIELD(extent_ser, phys), TO, NO_RAM, FILE_BAD });
-CORRUPT(extent_phys_scratch, { EXTENT, FIELD(extent_ser, phys), SCRATCH, 0, FILE_BAD });
-CORRUPT(extent_phys_taken, { EXTENT, FIELD(extent_ser, phys), TAKEN, 0, FILE_BAD });
-CORRUPT(extent_phys_its_block, { EXTENT, FIELD(extent_ser, phys), ITSELF, 0, FILE_BAD });
-CORRUPT(extent_phys_aliased, { EXTENT, FIELD(extent_ser, phys), OTHER, 0, FILE_BAD });
-CORRUPT(extent_order_wrong, { EXTENT, FIELD(extent_ser, phys), ADD, 1, FILE_BAD });
-CORRUPT(extent_order_max, { EXTENT, FIELD(extent_ser, phys), ADD, 63, FILE_BAD });
-CORRUPT(extent_index_beyond, { EXTENT, FIELD(extent_ser, index), TO, 1 << 20, FILE_BAD });
-CORRUPT(extent_index_max, { EXTENT, FIELD(extent_ser, index), TO, MAX, FILE_BAD });
-CORRUPT(extent_pages_zero, { EXTENT, FIELD(extent_ser, pages), TO, 0, FILE_BAD });
-CORRUPT(extent_pages_more, { EXTENT, FIELD(extent_ser, pages), TO, 1 << 20, FILE_BAD });
-CORRUPT(extent_pages_max, { EXTENT, FIELD(extent_ser, pages), TO, MAX, FILE_BAD });
+CORRUPT(extents_next_itself, { EXTENTS_NEXT, ITSELF, 0, FILE_BAD });
+CORRUPT(extents_count_zero, { EXTENTS_COUNT, TO, 0, FILE_BAD });
+CORRUPT(extents_count_more, { EXTENTS_COUNT, ADD, 1, FILE_BAD });
+CORRUPT(extents_count_max, { EXTENTS_COUNT, TO, MAX, FILE_BAD });
+CORRUPT(extent_phys_zero, { EXTENT_PHYS, TO, 0, FILE_BAD });
+CORRUPT(extent_phys_max, { EXTENT_PHYS, TO, MAX, FILE_BAD });
+CORRUPT(extent_phys_no_ram, { EXTENT_PHYS, TO, NO_RAM, FILE_BAD });
+CORRUPT(extent_phys_scratch, { EXTENT_PHYS, SCRATCH, 0, FILE_BAD });
+CORRUPT(extent_phys_taken, { EXTENT_PHYS, TAKEN, 0, FILE_BAD });
+CORRUPT(extent_phys_its_block, { EXTENT_PHYS, ITSELF, 0, FILE_BAD });
+CORRUPT(extent_phys_aliased, { EXTENT_PHYS, OTHER, 0, FILE_BAD });
+CORRUPT(extent_order_wrong, { EXTENT_PHYS, ADD, 1, FILE_BAD });
+CORRUPT(extent_order_max, { EXTENT_PHYS, ADD, 63, FILE_BAD });
+CORRUPT(extent_index_beyond, { EXTENT_INDEX, TO, 1 << 20, FILE_BAD });
+CORRUPT(extent_index_max, { EXTENT_INDEX, TO, MAX, FILE_BAD });
+CORRUPT(extent_pages_zero, { EXTENT_PAGES, TO, 0, FILE_BAD });
+CORRUPT(extent_pages_more, { EXTENT_PAGES, TO, 1 << 20, FILE_BAD });
+CORRUPT(extent_pages_max, { EXTENT_PAGES, TO, MAX, FILE_BAD });
 
 /* Of a session that nobody touched, all is there */
 static void check_untouched(struct note *note)
@@ -451,15 +556,15 @@ static void check_list(struct note *note)
 #define ROOT(_stage, _name, ...)					\
 	static const struct root_corruption corruption_##_name = __VA_ARGS__; \
 	UPDATE_TEST(corrupt, corrupt_##_name,				\
-		    .stage = { [_stage] = victim, [_stage + 1] = check_root }, \
-		    .frozen = { [_stage] = damage_root },		\
+		    .stage = { [_stage] = victim, check_root },		\
+		    .frozen = damage_root,				\
 		    .data = &corruption_##_name)
 
 #define LIST(_stage, _name, ...)					\
 	static const struct corruption corruption_##_name = __VA_ARGS__; \
 	UPDATE_TEST(corrupt, corrupt_##_name,				\
-		    .stage = { [_stage] = victim, [_stage + 1] = check_list }, \
-		    .frozen = { [_stage] = damage_list },		\
+		    .stage = { [_stage] = victim, check_list },		\
+		    .frozen = damage_list,				\
 		    .data = &corruption_##_name)
 
 #define ALL	"handover"
@@ -480,11 +585,11 @@ ROOT(13, root_first_scratch, { "sessions", "first", 0, SCRATCH, 0, "list of 1 se
 ROOT(14, root_first_misaligned, { "sessions", "first", 0, ADD, 8, "list of 1 sessions" });
 ROOT(15, root_count_zero, { "sessions", "count", 0, TO, 0, "list of 0 sessions" });
 ROOT(16, root_count_more, { "sessions", "count", 0, ADD, 1, "list of 2 sessions" });
-ROOT(17, root_count_max, { "sessions", "count", 0, TO, MAX, "list of 18446744073709551615 sessions" });
-LIST(18, list_next_itself, { BLOCK, FIELD(block_ser, next), ITSELF, 0, SESSION_LOST });
-LIST(19, list_next_scratch, { BLOCK, FIELD(block_ser, next), SCRATCH, 0, SESSION_LOST });
-LIST(20, list_count_zero, { BLOCK, FIELD(block_ser, count), TO, 0, SESSION_LOST });
-LIST(21, list_count_max, { BLOCK, FIELD(block_ser, count), TO, MAX, SESSION_LOST });
+ROOT(17, root_count_max, { "sessions", "count", 0, TO, MAX, "list of 184467440737" });
+LIST(18, list_next_itself, { BLOCK_NEXT, ITSELF, 0, SESSION_LOST });
+LIST(19, list_next_scratch, { BLOCK_NEXT, SCRATCH, 0, SESSION_LOST });
+LIST(20, list_count_zero, { BLOCK_COUNT, TO, 0, SESSION_LOST });
+LIST(21, list_count_max, { BLOCK_COUNT, TO, MAX, SESSION_LOST });
 
 /* ---- With liveupdate_on_error=panic, the next kernel does not get this far ---- */
 
@@ -493,9 +598,8 @@ static void not_panicked(struct note *note)
 	test_fail(__FILE__, __LINE__, "the kernel did not panic");
 }
 
-static const struct corruption crc_zero = {
-	SESSION, FIELD(session_ser, crc), TO, 0, SESSION_LOST, true
+static const struct corruption crc_zero = { SESSION_CRC, TO, 0, SESSION_LOST, true
 };
 
 UPDATE_TEST(panic, panic_on_error, .stage = { victim, not_panicked },
-	    .frozen = { damage }, .data = &crc_zero);
+	    .frozen = damage, .data = &crc_zero);
