@@ -139,8 +139,8 @@ void luo_handover_clear(struct luo *luo);
  */
 struct luo_handlers {
 	struct rw_semaphore lock;
-	struct list_head list;
-	struct list_head flbs;
+	struct list_head list __guarded_by(&lock);
+	struct list_head flbs __guarded_by(&lock);
 };
 
 void luo_handlers_init(struct luo_handlers *handlers);
@@ -215,19 +215,19 @@ struct luo_flb {
 	struct list_head list;
 	/* see above for what they protect */
 	spinlock_t lock;
-	struct liveupdate_flb *flb;
-	unsigned int pins;
+	struct liveupdate_flb *flb __guarded_by(&lock);
+	unsigned int pins __guarded_by(&lock);
 	/* see above for what it protects */
 	struct mutex out_lock;
 	/* see above for what it protects */
 	struct mutex in_lock;
-	struct luo_flb_side out;
-	struct luo_flb_side in;
-	bool received;
-	bool came;
-	bool in_left;
-	bool retrieved;
-	bool damaged;
+	struct luo_flb_side out __guarded_by(&out_lock);
+	struct luo_flb_side in __guarded_by(&in_lock);
+	bool received __guarded_by(&in_lock);
+	bool came __guarded_by(&in_lock);
+	bool in_left __guarded_by(&in_lock);
+	bool retrieved __guarded_by(&in_lock);
+	bool damaged __guarded_by(&in_lock);
 };
 
 int luo_flbs_preserve(struct luo *luo, struct liveupdate_file_handler *handler);
@@ -316,7 +316,8 @@ struct luo_session {
 
 /**
  * struct luo_sessions - the sessions of one direction
- * @lock:   protects all below, and the state of each session
+ * @lock:   protects all below, and the state of each session. A transition has
+ *          luo.transition for writing, and needs it for @names and @order only
  * @names:  all of them by name. Outgoing names are unique; among the incoming
  *          there can be two of a name, when one was carried over from an update
  *          before
@@ -329,11 +330,11 @@ struct luo_session {
 struct luo_sessions {
 	/* see above for what it protects */
 	struct mutex lock;
-	struct rhltable names;
+	struct rhltable names __guarded_by(&lock);
 	struct list_head list;
-	struct xarray order;
+	struct xarray order __guarded_by(&lock);
 	u64 count;
-	u64 seq;
+	u64 seq __guarded_by(&lock);
 	struct kho_block_set blocks;
 };
 
@@ -502,10 +503,10 @@ struct luo_call {
 struct luo_failure {
 	/* see above for what it protects */
 	spinlock_t lock;
-	bool closed;
-	int err;
-	enum liveupdate_phase phase;
-	char who[LIVEUPDATE_PARTICIPANT_LENGTH];
+	bool closed __guarded_by(&lock);
+	int err __guarded_by(&lock);
+	enum liveupdate_phase phase __guarded_by(&lock);
+	char who[LIVEUPDATE_PARTICIPANT_LENGTH] __guarded_by(&lock);
 };
 
 const char *luo_phase_name(enum liveupdate_phase phase);
@@ -544,8 +545,8 @@ struct luo_quarantine {
 	bool panic;
 	/* see above for what it protects */
 	spinlock_t lock;
-	u64 count;
-	struct luo_damage damages[LUO_DAMAGES_KEPT];
+	u64 count __guarded_by(&lock);
+	struct luo_damage damages[LUO_DAMAGES_KEPT] __guarded_by(&lock);
 };
 
 __printf(3, 4)
