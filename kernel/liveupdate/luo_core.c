@@ -24,7 +24,9 @@
 #include <linux/init.h>
 #include <linux/kexec_handover.h>
 #include <linux/kstrtox.h>
+#include <linux/limits.h>
 #include <linux/string.h>
+#include <linux/sysctl.h>
 
 #include "luo_internal.h"
 
@@ -71,6 +73,10 @@ int luo_init(struct luo *luo)
 	INIT_LIST_HEAD(&luo->subsystems);
 	xa_init(&luo->taken);
 	luo_handlers_init(&luo->handlers);
+	luo->limits = (struct luo_limits){
+		.sessions = INT_MAX,
+		.files = INT_MAX,
+	};
 
 	err = luo_files_init(&luo->files);
 	if (err)
@@ -150,6 +156,30 @@ static int __init luo_early_init(void)
 }
 early_initcall(luo_early_init);
 
+/*
+ * Memory is charged to whoever makes the kernel take it. What is left to limit is
+ * the time that a live update takes, and the files that a session keeps open for a
+ * process beyond its RLIMIT_NOFILE.
+ */
+static const struct ctl_table limits_table[] = {
+	{
+		.procname	= "max_sessions",
+		.data		= &instance.limits.sessions,
+		.maxlen		= sizeof(instance.limits.sessions),
+		.mode		= 0644,
+		.proc_handler	= proc_dointvec_minmax,
+		.extra1		= SYSCTL_ZERO,
+	},
+	{
+		.procname	= "max_session_files",
+		.data		= &instance.limits.files,
+		.maxlen		= sizeof(instance.limits.files),
+		.mode		= 0644,
+		.proc_handler	= proc_dointvec_minmax,
+		.extra1		= SYSCTL_ZERO,
+	},
+};
+
 /* Late, as the outgoing half of KHO and devices have to be there */
 static int __init luo_late_init(void)
 {
@@ -172,6 +202,7 @@ static int __init luo_late_init(void)
 		return err;
 	}
 
+	register_sysctl_init("kernel/liveupdate", limits_table);
 	luo_debugfs_register(&instance);
 	return 0;
 }

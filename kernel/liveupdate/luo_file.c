@@ -371,6 +371,17 @@ drop:
 	return err;
 }
 
+/* Room for the record is made now: freezing is no time to run out */
+static int make_room(struct luo_session *session)
+{
+	int err;
+
+	lockdep_assert_held(&session->lock);
+	err = luo_limit_check(&session->luo->limits.files, session->nr_files);
+	return err ?: kho_block_set_grow(&session->blocks,
+					 session->nr_files + 1);
+}
+
 /**
  * luo_file_preserve - put a file into an outgoing session
  * @session: the session
@@ -379,8 +390,8 @@ drop:
  *
  * Context: Process context, luo.transition held for reading.
  * Return: 0; -EEXIST when the token is used, -ENOENT when no handler is in charge
- * of such files, -EBUSY when the file is in a session already, -ENOMEM, or what
- * the handler fails with.
+ * of such files, -ENOSPC when the session has as many as the operator allows, -EBUSY
+ * when the file is in a session already, -ENOMEM, or what the handler fails with.
  */
 int luo_file_preserve(struct luo_session *session, struct file *file, u64 token)
 {
@@ -395,8 +406,7 @@ int luo_file_preserve(struct luo_session *session, struct file *file, u64 token)
 	if (!handler)
 		return -ENOENT;
 
-	/* Room for the record is made now: freezing is no time to run out */
-	err = kho_block_set_grow(&session->blocks, session->nr_files + 1);
+	err = make_room(session);
 	if (err) {
 		luo_handler_put(handler);
 		return err;

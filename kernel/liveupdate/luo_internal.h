@@ -21,6 +21,7 @@
 #ifndef _KERNEL_LIVEUPDATE_LUO_INTERNAL_H
 #define _KERNEL_LIVEUPDATE_LUO_INTERNAL_H
 
+#include <linux/errno.h>
 #include <linux/kho/abi/luo.h>
 #include <linux/kho_block.h>
 #include <linux/liveupdate.h>
@@ -457,6 +458,27 @@ int luo_files_freeze(struct luo_session *session);
 void luo_files_unfreeze(struct luo_session *session);
 u64 luo_files_encode(struct luo_session *session, u32 *crc);
 
+/* ---- Limits that an operator sets ---- */
+
+/**
+ * struct luo_limits - how much is taken on for the next kernel
+ * @sessions: outgoing sessions at a time
+ * @files:    files of an outgoing session
+ *
+ * What is there when a limit is lowered stays. What came from the previous kernel
+ * does not count, so that nothing is lost. Read and written without a lock.
+ */
+struct luo_limits {
+	int sessions;
+	int files;
+};
+
+/* Whether one more is allowed where there are @count: 0 or -ENOSPC */
+static inline int luo_limit_check(const int *limit, u64 count)
+{
+	return count < (u64)READ_ONCE(*limit) ? 0 : -ENOSPC;
+}
+
 /* ---- luo_transition.c: from state to state ---- */
 
 void luo_transition_boot(struct luo *luo);
@@ -698,6 +720,7 @@ int luo_chardev_register(struct luo *luo);
  * @sessions:    by direction
  * @files:       indices over their files
  * @handlers:    of files, and FLBs
+ * @limits:      of outgoing sessions and their files
  * @chardev:     /dev/liveupdate
  * @kobj:        /sys/kernel/liveupdate, fixed after boot
  */
@@ -724,6 +747,7 @@ struct luo {
 	struct luo_sessions sessions[LUO_NR_DIRECTIONS];
 	struct luo_files files;
 	struct luo_handlers handlers;
+	struct luo_limits limits;
 	struct luo_chardev chardev;
 	struct kobject *kobj;
 };

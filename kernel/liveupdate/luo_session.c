@@ -214,6 +214,21 @@ static struct rhlist_head *find_name(struct luo_sessions *sessions,
 	return rhltable_lookup(&sessions->names, key, name_params);
 }
 
+/* Room for the record is made now: freezing is no time to run out */
+static int make_room(struct luo_session *session)
+{
+	struct luo_sessions *sessions = table_of(session);
+	int err;
+
+	lockdep_assert_held(&sessions->lock);
+	if (session->direction != LIVEUPDATE_OUTGOING)
+		return 0;
+
+	err = luo_limit_check(&session->luo->limits.sessions, sessions->count);
+	return err ?: kho_block_set_grow(&sessions->blocks,
+					 sessions->count + 1);
+}
+
 /* Put it into the table. Names may repeat if @unique is not set. */
 static int table_add(struct luo_session *session, bool unique)
 {
@@ -227,13 +242,9 @@ static int table_add(struct luo_session *session, bool unique)
 			return -EEXIST;
 	}
 
-	/* Room for the record is made now: freezing is no time to run out */
-	if (session->direction == LIVEUPDATE_OUTGOING) {
-		err = kho_block_set_grow(&sessions->blocks,
-					 sessions->count + 1);
-		if (err)
-			return err;
-	}
+	err = make_room(session);
+	if (err)
+		return err;
 
 	seq = sessions->seq + 1;
 	err = xa_err(xa_store(&sessions->order, seq, session,
@@ -282,7 +293,8 @@ static bool name_fits(const char *name)
  *
  * Context: Process context, luo.transition held for reading.
  * Return: the session, which luo_session_release() ends; -EINVAL when the name
- * is empty or not terminated, -EEXIST when an outgoing session has it, -ENOMEM.
+ * is empty or not terminated, -EEXIST when an outgoing session has it, -ENOSPC when
+ * there are as many as the operator allows, -ENOMEM.
  */
 struct luo_session *luo_session_create(struct luo *luo, const char *name)
 {

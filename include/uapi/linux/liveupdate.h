@@ -180,7 +180,8 @@ enum liveupdate_file_state {
  * back all its files and frees the name.
  *
  * Errors: EEXIST, an outgoing session has this name; EINVAL, the name is empty
- * or not terminated; EMFILE and ENFILE, no descriptor is free.
+ * or not terminated; ENOSPC, there are as many outgoing sessions as
+ * kernel.liveupdate.max_sessions allows; EMFILE and ENFILE, no descriptor is free.
  */
 struct liveupdate_ioctl_create_session {
 	__u32		size;
@@ -324,7 +325,8 @@ struct liveupdate_ioctl_next_session {
  *
  * Errors: EBADF, @fd is no open file; EEXIST, the token is used; EBUSY, the
  * file is in a session already; ENOENT, files of this type cannot be
- * preserved; EOPNOTSUPP, files of this type can, but not this one.
+ * preserved; EOPNOTSUPP, files of this type can, but not this one; ENOSPC, the
+ * session has as many files as kernel.liveupdate.max_session_files allows.
  */
 struct liveupdate_session_preserve_fd {
 	__u32		size;

@@ -375,6 +375,53 @@ static void names(struct kunit *test)
 	nothing_is_left(test);
 }
 
+/* What came from the previous kernel is there already, and does not count */
+static void session_limit(struct kunit *test)
+{
+	struct luo_session *session;
+
+	receive(test, "a", 1, mock_handler.compatible);
+	receive(test, "b", 1, mock_handler.compatible);
+	mock->luo.limits.sessions = 1;
+	session = create(test, "s");
+	scoped_guard(rwsem_read, &mock->luo.transition) {
+		KUNIT_EXPECT_PTR_EQ(test, luo_session_create(&mock->luo, "t"),
+				    ERR_PTR(-ENOSPC));
+		KUNIT_EXPECT_PTR_EQ(test, luo_session_create(&mock->luo, "s"),
+				    ERR_PTR(-EEXIST));
+	}
+	receive(test, "c", 1, mock_handler.compatible);
+	release(session);
+	session = create(test, "t");
+	mock->luo.limits.sessions = 0;
+	finish(test, claim("a"));
+	finish(test, claim("b"));
+	finish(test, claim("c"));
+	release(session);
+	nothing_is_left(test);
+}
+
+/* Files that go on to the next kernel do not count either */
+static void file_limit(struct kunit *test)
+{
+	struct luo_session *session = create(test, "s");
+
+	receive(test, "a", 3, mock_handler.compatible);
+	mock->luo.limits.files = 1;
+	KUNIT_EXPECT_EQ(test, preserve(test, session, 1), 0);
+	KUNIT_EXPECT_EQ(test, preserve(test, session, 1), -EEXIST);
+	KUNIT_EXPECT_EQ(test, preserve(test, session, 2), -ENOSPC);
+	scoped_guard(rwsem_write, &mock->luo.transition) {
+		KUNIT_EXPECT_EQ(test, luo_sessions_carry(&mock->luo), 0);
+		luo_sessions_uncarry(&mock->luo);
+	}
+	mock->luo.limits.files = 2;
+	KUNIT_EXPECT_EQ(test, preserve(test, session, 2), 0);
+	release(session);
+	finish(test, claim("a"));
+	nothing_is_left(test);
+}
+
 /* A failed create at a block's boundary must leave no block without a record */
 static void no_empty_block(struct kunit *test)
 {
@@ -569,6 +616,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(failed_freeze),
 	KUNIT_CASE(closed_while_frozen),
 	KUNIT_CASE(names),
+	KUNIT_CASE(session_limit),
+	KUNIT_CASE(file_limit),
 	KUNIT_CASE(no_empty_block),
 	KUNIT_CASE(retrieve_and_finish),
 	KUNIT_CASE(put_back),
