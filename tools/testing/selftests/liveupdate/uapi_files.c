@@ -503,8 +503,7 @@ TEST_F(argument, unprivileged_client_preserves)
 	if (!pid) {
 		int memfd;
 
-		if (setresgid(65534, 65534, 65534) ||
-		    setresuid(65534, 65534, 65534))
+		if (become_nobody())
 			_exit(1);
 		if (luo_open() != -EACCES)
 			_exit(2);

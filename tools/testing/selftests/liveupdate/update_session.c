@@ -706,21 +706,18 @@ static void reopened_after(struct note *note)
 UPDATE_TEST(base, retrieved_file_reopened,
 	    .stage = { two_files, reopened_after });
 
-static void become_nobody(void)
+static void preserve_passed(int session)
 {
-	SYS(setresgid(65534, 65534, 65534));
-	SYS(setresuid(65534, 65534, 65534));
 	CHECK_EQ(-EACCES, luo_open());
+	for (int token = 1; token <= 2; token++)
+		OK(luo_preserve(session, OK(memfd_filled("n", 0, 3 * PAGE,
+							 token)), token));
 }
 
 static void preserve_as_nobody(void *arg)
 {
-	int session = *(int *)arg;
-
-	become_nobody();
-	for (int token = 1; token <= 2; token++)
-		OK(luo_preserve(session, OK(memfd_filled("n", 0, 3 * PAGE,
-							 token)), token));
+	OK(become_nobody());
+	preserve_passed(*(int *)arg);
 }
 
 static void nobody_before(struct note *note)
@@ -730,13 +727,17 @@ static void nobody_before(struct note *note)
 	CHECK_EQ(0, in_child(preserve_as_nobody, &session));
 }
 
-static void retrieve_as_nobody(void *arg)
+static void retrieve_passed(int session)
 {
-	int session = *(int *)arg;
-
-	become_nobody();
+	CHECK_EQ(-EACCES, luo_open());
 	check_file(session, 1);
 	check_file(session, 2);
+}
+
+static void retrieve_as_nobody(void *arg)
+{
+	OK(become_nobody());
+	retrieve_passed(*(int *)arg);
 }
 
 /* The session comes by a socket, as it would from a service manager */
@@ -756,6 +757,41 @@ static void nobody_after(struct note *note)
 
 UPDATE_TEST(base, session_passed_to_nobody,
 	    .stage = { nobody_before, nobody_after });
+
+static void preserve_in_namespace(void *arg)
+{
+	OK(become_namespace_root());
+	preserve_passed(*(int *)arg);
+}
+
+static void namespace_before(struct note *note)
+{
+	int session = session_new(note, "");
+
+	CHECK_EQ(0, in_child(preserve_in_namespace, &session));
+}
+
+static void retrieve_in_namespace(void *arg)
+{
+	OK(become_namespace_root());
+	retrieve_passed(*(int *)arg);
+}
+
+/* What was made in a user namespace has the owner that it has outside of it */
+static void namespace_after(struct note *note)
+{
+	int session = session_claim(note, "");
+	struct stat st;
+
+	CHECK_EQ(0, in_child(retrieve_in_namespace, &session));
+	SYS(fstat(OK(luo_restore(session, 1)), &st));
+	CHECK_EQ(NOBODY, st.st_uid);
+	CHECK_EQ(NOBODY, st.st_gid);
+	OK(luo_finish(session));
+}
+
+UPDATE_TEST(base, session_passed_into_user_namespace,
+	    .stage = { namespace_before, namespace_after });
 
 /*
  * Both directions at once

@@ -18,7 +18,13 @@
 
 #define LUO_DEVICE		"/dev/liveupdate"
 #define LUO_SYSFS		"/sys/kernel/liveupdate/"
+#define LUO_SYSCTL		"/proc/sys/kernel/liveupdate/"
+#define MAX_SESSIONS		LUO_SYSCTL "max_sessions"
+#define MAX_SESSION_FILES	LUO_SYSCTL "max_session_files"
 #define LUO_LINK_PREFIX		"anon_inode:[luo_session] "
+
+/* How many pages KHO keeps for the next kernel */
+#define PRESERVED_PAGES		"/sys/kernel/debug/kho/out/preserved_pages"
 
 #define KIB			1024UL
 #define MIB			(1024UL * KIB)
@@ -73,7 +79,10 @@ int memfd_filled(const char *name, unsigned int flags, uint64_t len,
 /* Where the kernel looks for the program that loads modules */
 #define MODPROBE		"/proc/sys/kernel/modprobe"
 
-/* system.c: /proc, /sys, cgroups, descriptors */
+/* Who has no privilege: both a user and a group */
+#define NOBODY			65534
+
+/* system.c: /proc, /sys, cgroups, descriptors, users */
 int setup_system(void);
 int text_write(const char *path, const char *text);
 int text_read(const char *path, char *buf, size_t size);
@@ -87,6 +96,8 @@ int fd_receive(int sock);
 int memcg_create(const char *name, const char *max);
 int memcg_enter(const char *name);
 int memcg_remove(const char *name);
+int become_nobody(void);
+int become_namespace_root(void);
 uint64_t now_ms(void);
 
 /* watch.c: sysfs, uevents, the log, traces, debugfs */

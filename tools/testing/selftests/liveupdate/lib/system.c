@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The parts of the system that tests look at: /proc, /sys, cgroups, and
- * descriptors that go from one process to another.
+ * The parts of the system that tests look at: /proc, /sys, cgroups, descriptors
+ * that go from one process to another, and who a process is.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -223,6 +226,33 @@ int memcg_remove(const char *name)
 
 	snprintf(path, sizeof(path), CGROUP_ROOT "/%s", name);
 	return rmdir(path) ? -errno : 0;
+}
+
+/* Somebody without any privilege, for ever */
+int become_nobody(void)
+{
+	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
+	    setresuid(NOBODY, NOBODY, NOBODY))
+		return -errno;
+	/* Changing the user has taken /proc/self away from it */
+	return prctl(PR_SET_DUMPABLE, 1) ? -errno : 0;
+}
+
+/* All capabilities, in a user namespace of nobody's, where it is called root */
+int become_namespace_root(void)
+{
+	int err = become_nobody();
+
+	if (err)
+		return err;
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS))
+		return -errno;
+	err = text_write("/proc/self/setgroups", "deny") ?:
+	      text_write("/proc/self/uid_map", "0 65534 1") ?:
+	      text_write("/proc/self/gid_map", "0 65534 1");
+	if (err)
+		return err;
+	return setresgid(0, 0, 0) || setresuid(0, 0, 0) ? -errno : 0;
 }
 
 uint64_t now_ms(void)
