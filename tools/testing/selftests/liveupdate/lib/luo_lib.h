@@ -138,4 +138,45 @@ int64_t mock_get(const char *name);
 int mock_file(const char *name);
 int mock_file_is(int fd, const char *name);
 
+/* torture.c: every command with every wrong argument */
+
+/* A file has to be preserved under it; the next one has to be free */
+#define TORTURE_TOKEN		1
+
+/* What is tortured, and with it: each kind has commands of its own */
+enum torture_on {
+	TORTURE_DEVICE,
+	TORTURE_OUTGOING,
+	TORTURE_INCOMING,
+};
+
+/**
+ * struct torture - somebody to torture
+ * @on:      what it is
+ * @fd:      its descriptor
+ * @dev:     the device
+ * @session: a session whose files are watched
+ * @file:    the file that is in it
+ * @spare:   a file that is in none
+ * @last:    the place of the last session of each direction
+ * @calls:   how many were made
+ * @failure: what went wrong
+ */
+struct torture {
+	enum torture_on on;
+	int fd;
+	int dev;
+	int session;
+	int file;
+	int spare;
+	uint64_t last[2];
+	unsigned long calls;
+	char failure[200];
+};
+
+/* 0, or -1 and the failure is told */
+int torture_by_numbers(struct torture *t);
+int torture_by_sizes(struct torture *t);
+int torture_by_buffers(struct torture *t);
+
 #endif /* LUO_LIB_H */
