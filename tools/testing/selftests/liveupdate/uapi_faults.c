@@ -18,109 +18,44 @@
 /* More allocations than any call here makes; a sweep that gets there hangs */
 #define SWEEP_MAX	2000
 
-FIXTURE(faults) {
+#define SHMEM_ENABLED	"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+#define MEMCG		"luo-faults"
+
+/* What a call works on. Token 0 is that of the file that it is about. */
+struct work {
 	int dev;
 	int session;
+	int file;
+	int made;
 };
 
-FIXTURE_SETUP(faults)
+/* What of the orchestrator, of KHO and of this process a call can change */
+struct census {
+	struct liveupdate_ioctl_get_info info;
+	long preserved;
+	long flb_files[2];
+	int next_fd;
+};
+
+static int census_take(int dev, struct census *census)
 {
-	ASSERT_EQ(0, setup_system());
-	ASSERT_EQ(0, fault_setup());
-	ASSERT_EQ(0, fault_arm(0));
-	self->dev = luo_open();
-	ASSERT_LE(0, self->dev);
-	self->session = luo_create(self->dev, "faults");
-	ASSERT_LE(0, self->session);
+	int err;
+
+	memset(census, 0, sizeof(*census));
+	err = luo_info(dev, &census->info);
+	/* Who failed last is not part of how things are */
+	census->info.last_errno = 0;
+	census->info.last_phase = 0;
+	memset(census->info.last_participant, 0,
+	       sizeof(census->info.last_participant));
+	census->preserved = kho_preserved_pages();
+	census->flb_files[0] = mock_get("mock-x-outgoing");
+	census->flb_files[1] = mock_get("mock-y-outgoing");
+	census->next_fd = fd_next_free();
+	return err;
 }
 
-FIXTURE_TEARDOWN(faults)
-{
-	close(self->session);
-	close(self->dev);
-}
-
-TEST_F_TIMEOUT(faults, create_session, 120)
-{
-	unsigned int nth, failed = 0;
-	int hit = 1;
-
-	for (nth = 1; hit; nth++) {
-		int next = fd_next_free();
-		int session;
-
-		ASSERT_GT(SWEEP_MAX, nth);
-		ASSERT_EQ(0, fault_arm(nth));
-		session = luo_create(self->dev, "swept");
-		hit = fault_disarm();
-		ASSERT_LE(0, hit);
-		if (session < 0) {
-			ASSERT_EQ(1, hit);
-			ASSERT_EQ(-ENOMEM, session)
-				TH_LOG("allocation %u", nth);
-			ASSERT_EQ(next, fd_next_free());
-			failed++;
-			/* Nothing of it is left, and it works now */
-			session = luo_create(self->dev, "swept");
-			ASSERT_LE(0, session);
-		}
-		ASSERT_EQ(-EEXIST, luo_create(self->dev, "swept"));
-		close(session);
-	}
-	TH_LOG("%u of %u allocations made it fail", failed, nth - 1);
-	EXPECT_LT(0, failed);
-}
-
-static int truncate_to(int fd, off_t size)
-{
-	return ftruncate(fd, size) ? -errno : 0;
-}
-
-/* What PRESERVE_FD does to a file is undone, or done, but nothing in between */
-static void check_preserve(struct __test_metadata *_metadata, int session,
-			   int fd, int err)
-{
-	struct stat st;
-
-	ASSERT_EQ(0, fstat(fd, &st));
-	if (err) {
-		ASSERT_EQ(-ENOMEM, err);
-		/* Not frozen, not busy, token still free */
-		ASSERT_EQ(0, truncate_to(fd, st.st_size + 4096));
-		ASSERT_EQ(0, truncate_to(fd, st.st_size));
-		ASSERT_EQ(0, luo_preserve(session, fd, 1));
-	}
-	ASSERT_EQ(-EPERM, truncate_to(fd, st.st_size + 4096));
-}
-
-/* One sweep of PRESERVE_FD over a fresh file of the same kind each time */
-static void sweep_preserve(struct __test_metadata *_metadata, int dev,
-			   int (*make)(void))
-{
-	unsigned int nth, failed = 0;
-	int hit = 1;
-
-	for (nth = 1; hit; nth++) {
-		int session = luo_create(dev, "swept");
-		int fd = make();
-		int err;
-
-		ASSERT_GT(SWEEP_MAX, nth);
-		ASSERT_LE(0, session);
-		ASSERT_LE(0, fd);
-		ASSERT_EQ(0, fault_arm(nth));
-		err = luo_preserve(session, fd, 1);
-		hit = fault_disarm();
-		ASSERT_LE(0, hit);
-		ASSERT_TRUE(!err || hit);
-		failed += !!err;
-		check_preserve(_metadata, session, fd, err);
-		close(fd);
-		close(session);
-	}
-	TH_LOG("%u of %u allocations made it fail", failed, nth - 1);
-	EXPECT_LT(0, failed);
-}
+/* ---- Files ---- */
 
 static int make_small(void)
 {
@@ -137,72 +72,386 @@ static int make_empty(void)
 	return memfd_create("empty", 0);
 }
 
-/* Every page an extent of its own */
-static int make_scattered(void)
+static int make_with_holes(const char *name, uint64_t size, int pages,
+			   uint64_t distance)
 {
-	int fd = memfd_create("scattered", 0);
+	int fd = memfd_create(name, 0);
 
-	if (fd < 0 || ftruncate(fd, 1024 * 4096))
+	if (fd < 0 || ftruncate(fd, size))
 		return -1;
-	for (int i = 0; i < 300; i++)
-		if (content_fill(fd, i * 3 * 4096, 4096, i))
+	for (int i = 0; i < pages; i++)
+		if (content_fill(fd, i * distance, 4096, i))
 			return -1;
 	return fd;
 }
 
-TEST_F_TIMEOUT(faults, preserve_small_file, 120)
+/* Every page an extent of its own */
+static int make_scattered(void)
 {
-	sweep_preserve(_metadata, self->dev, make_small);
+	return make_with_holes("scattered", 1024 * 4096, 300, 3 * 4096);
 }
 
-TEST_F_TIMEOUT(faults, preserve_medium_file, 240)
+static int make_sparse(void)
 {
-	sweep_preserve(_metadata, self->dev, make_medium);
+	return make_with_holes("sparse", 8 * 1024 * TIB - 4096, 3, 1024 * TIB);
 }
 
-TEST_F_TIMEOUT(faults, preserve_empty_file, 120)
+/* Folios of 2 MiB; one of them was never written to */
+static int make_large_folios(void)
 {
-	sweep_preserve(_metadata, self->dev, make_empty);
+	int fd;
+
+	if (text_write(SHMEM_ENABLED, "always"))
+		return -1;
+	fd = memfd_filled("large", 0, 6 * MIB, 3);
+	if (fd >= 0 && fallocate(fd, 0, 6 * MIB, 2 * MIB))
+		fd = -1;
+	return text_write(SHMEM_ENABLED, "never") ? -1 : fd;
 }
 
-TEST_F_TIMEOUT(faults, preserve_scattered_file, 240)
+static int make_mock(void)
 {
-	sweep_preserve(_metadata, self->dev, make_scattered);
+	return mock_file("swept");
 }
 
-TEST_F(faults, get_name_needs_no_memory)
+static int truncate_to(int fd, off_t size)
+{
+	return ftruncate(fd, size) ? -errno : 0;
+}
+
+/* A memfd can change its size unless it is preserved; others have none */
+static bool is_frozen(int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && S_ISREG(st.st_mode) &&
+	       truncate_to(fd, st.st_size) == -EPERM;
+}
+
+/* ---- Calls, and what they need before ---- */
+
+static int create(void *arg)
+{
+	struct work *work = arg;
+
+	work->made = luo_create(work->dev, "made");
+	return work->made < 0 ? work->made : 0;
+}
+
+static int close_made(void *arg)
+{
+	return close(((struct work *)arg)->made) ? -errno : 0;
+}
+
+static int preserve(void *arg)
+{
+	struct work *work = arg;
+
+	return luo_preserve(work->session, work->file, 0);
+}
+
+static int unpreserve(void *arg)
+{
+	return luo_unpreserve(((struct work *)arg)->session, 0);
+}
+
+/* All kinds, the FLBs among what they bring along */
+static int preserve_nine(void *arg)
+{
+	struct work *work = arg;
+	static int (* const makes[])(void) = {
+		make_small, make_mock, make_empty,
+	};
+	int err = 0;
+
+	for (int i = 0; i < 9 && !err; i++) {
+		int fd = makes[i % ARRAY_SIZE(makes)]();
+
+		err = luo_preserve(work->session, fd, i + 1);
+		close(fd);
+	}
+	return err;
+}
+
+static int nine_and_one(void *arg)
+{
+	return preserve_nine(arg) ?: preserve(arg);
+}
+
+static int create_with_nine(void *arg)
+{
+	struct work *work = arg;
+	int err = create(work);
+
+	return err ?: preserve_nine(&(struct work){ .session = work->made });
+}
+
+static int prepare(void *arg)
+{
+	return luo_event(((struct work *)arg)->dev, LIVEUPDATE_EVENT_PREPARE);
+}
+
+static int cancel(void *arg)
+{
+	return luo_event(((struct work *)arg)->dev, LIVEUPDATE_EVENT_CANCEL);
+}
+
+static int prepare_with_nine(void *arg)
+{
+	return preserve_nine(arg) ?: prepare(arg);
+}
+
+static int get_info(void *arg)
+{
+	struct liveupdate_ioctl_get_info info;
+
+	return luo_info(((struct work *)arg)->dev, &info);
+}
+
+static int get_name(void *arg)
 {
 	char name[LIVEUPDATE_SESSION_NAME_LENGTH];
 
-	for (unsigned int nth = 1; nth < 4; nth++) {
-		int err;
-
-		ASSERT_EQ(0, fault_arm(nth));
-		err = luo_get_name(self->session, name);
-		ASSERT_LE(0, fault_disarm());
-		ASSERT_TRUE(!err || err == -ENOMEM);
-	}
-	ASSERT_EQ(0, luo_get_name(self->session, name));
-	EXPECT_STREQ("faults", name);
+	return luo_get_name(((struct work *)arg)->session, name);
 }
 
-/* Giving back must not fail: nobody would be told */
-TEST_F_TIMEOUT(faults, close_gives_back_without_memory, 120)
+static int get_session_info(void *arg)
 {
-	for (unsigned int nth = 1; nth < 40; nth++) {
-		int session = luo_create(self->dev, "closed");
-		int fd = memfd_filled("file", 0, 16 * 4096, nth);
+	struct liveupdate_session_get_info info = { .size = sizeof(info) };
 
-		ASSERT_LE(0, session);
-		ASSERT_LE(0, fd);
-		ASSERT_EQ(0, luo_preserve(session, fd, 1));
-		ASSERT_EQ(0, fault_arm(nth));
-		close(session);
-		ASSERT_LE(0, fault_disarm());
-		ASSERT_EQ(0, truncate_to(fd, 0));
-		ASSERT_EQ(0, luo_preserve(self->session, fd, nth));
-		close(fd);
+	return luo_ioctl(((struct work *)arg)->session,
+			 LIVEUPDATE_SESSION_GET_INFO, &info);
+}
+
+static int next_session(void *arg)
+{
+	struct liveupdate_ioctl_next_session next = { .size = sizeof(next) };
+
+	return luo_ioctl(((struct work *)arg)->dev,
+			 LIVEUPDATE_IOCTL_NEXT_SESSION, &next);
+}
+
+static int next_file(void *arg)
+{
+	struct liveupdate_session_next_file next = { .size = sizeof(next) };
+
+	return luo_ioctl(((struct work *)arg)->session,
+			 LIVEUPDATE_SESSION_NEXT_FILE, &next);
+}
+
+FIXTURE(faults) {
+	struct work work;
+};
+
+/*
+ * @call is swept, and undone by @undo. @file makes the file that it is about, and
+ * @before what else it needs, which @after undoes. What @never fails does not do so
+ * for want of memory, either. There is a session already, unless it is @alone.
+ */
+FIXTURE_VARIANT(faults) {
+	const char *name;
+	int (*file)(void);
+	int (*before)(void *arg);
+	int (*call)(void *arg);
+	int (*undo)(void *arg);
+	int (*after)(void *arg);
+	bool never;
+	bool alone;
+};
+
+#define SWEEP(_id, ...)	FIXTURE_VARIANT_ADD(faults, _id) { __VA_ARGS__ }
+
+SWEEP(create_first, .name = "CREATE_SESSION, the first", .call = create,
+      .undo = close_made, .alone = true);
+SWEEP(create_session, .name = "CREATE_SESSION", .call = create,
+      .undo = close_made);
+SWEEP(preserve_small, .name = "PRESERVE_FD of a page", .file = make_small,
+      .call = preserve, .undo = unpreserve);
+SWEEP(preserve_medium, .name = "PRESERVE_FD of 2 MiB", .file = make_medium,
+      .call = preserve, .undo = unpreserve);
+SWEEP(preserve_empty, .name = "PRESERVE_FD of nothing", .file = make_empty,
+      .call = preserve, .undo = unpreserve);
+SWEEP(preserve_scattered, .name = "PRESERVE_FD of 300 extents",
+      .file = make_scattered, .call = preserve, .undo = unpreserve);
+SWEEP(preserve_sparse, .name = "PRESERVE_FD of 8 PiB with three pages",
+      .file = make_sparse, .call = preserve, .undo = unpreserve);
+SWEEP(preserve_large_folios, .name = "PRESERVE_FD of large folios",
+      .file = make_large_folios, .call = preserve, .undo = unpreserve);
+SWEEP(preserve_mock, .name = "PRESERVE_FD with two FLBs", .file = make_mock,
+      .call = preserve, .undo = unpreserve);
+SWEEP(preserve_tenth, .name = "PRESERVE_FD of a tenth file", .file = make_small,
+      .before = preserve_nine, .call = preserve, .undo = unpreserve);
+SWEEP(preserve_tenth_mock, .name = "PRESERVE_FD of a tenth file, with FLBs",
+      .file = make_mock, .before = preserve_nine, .call = preserve,
+      .undo = unpreserve);
+SWEEP(unpreserve, .name = "UNPRESERVE_FD", .file = make_medium,
+      .before = nine_and_one, .call = unpreserve, .undo = preserve,
+      .never = true);
+SWEEP(unpreserve_mock, .name = "UNPRESERVE_FD with two FLBs", .file = make_mock,
+      .before = preserve, .call = unpreserve, .undo = preserve, .never = true);
+SWEEP(close, .name = "close of ten files", .before = create_with_nine,
+      .call = close_made, .undo = create_with_nine,
+      .after = close_made, .never = true);
+SWEEP(prepare, .name = "SET_EVENT(PREPARE)", .before = preserve_nine,
+      .call = prepare, .undo = cancel);
+SWEEP(cancel, .name = "SET_EVENT(CANCEL)", .before = prepare_with_nine,
+      .call = cancel, .undo = prepare, .after = cancel, .never = true);
+SWEEP(get_info, .name = "GET_INFO", .call = get_info, .never = true);
+SWEEP(get_name, .name = "GET_NAME", .call = get_name, .never = true);
+SWEEP(get_session_info, .name = "GET_INFO of a session",
+      .before = preserve_nine, .call = get_session_info, .never = true);
+SWEEP(next_session, .name = "NEXT_SESSION", .call = next_session, .never = true);
+SWEEP(next_file, .name = "NEXT_FILE", .before = preserve_nine,
+      .call = next_file, .never = true);
+
+FIXTURE_SETUP(faults)
+{
+	ASSERT_EQ(0, setup_system());
+	ASSERT_EQ(0, fault_setup());
+	ASSERT_EQ(0, fault_arm(0));
+	ASSERT_EQ(0, mock_load(""));
+	ASSERT_EQ(0, stay_on_cpu(0));
+	ASSERT_EQ(0, memcg_create(MEMCG, "max"));
+	ASSERT_EQ(0, memcg_enter(MEMCG));
+	self->work.dev = luo_open();
+	ASSERT_LE(0, self->work.dev);
+}
+
+FIXTURE_TEARDOWN(faults)
+{
+	close(self->work.dev);
+	ASSERT_EQ(0, memcg_enter("."));
+	/* No file, no FLB and no lookup of a handler holds it any more */
+	ASSERT_EQ(0, mock_unload());
+}
+
+/* What is made anew each time: a session, a file, and what the call needs */
+static void begin(struct __test_metadata *_metadata, struct work *work,
+		  const FIXTURE_VARIANT(faults) *variant)
+{
+	work->session = variant->alone ? -1 : luo_create(work->dev, "swept");
+	ASSERT_TRUE(variant->alone || work->session >= 0);
+	work->file = variant->file ? variant->file() : -1;
+	ASSERT_TRUE(!variant->file || work->file >= 0);
+	work->made = -1;
+	if (variant->before)
+		ASSERT_EQ(0, variant->before(work));
+}
+
+static void end(struct work *work, const FIXTURE_VARIANT(faults) *variant)
+{
+	if (variant->after)
+		variant->after(work);
+	if (work->file >= 0)
+		close(work->file);
+	if (work->session >= 0)
+		close(work->session);
+}
+
+static void check_unchanged(struct __test_metadata *_metadata,
+			    const struct work *work,
+			    const struct census *before)
+{
+	struct census now;
+
+	ASSERT_EQ(0, census_take(work->dev, &now));
+	ASSERT_EQ(before->info.state, now.info.state);
+	ASSERT_EQ(before->info.outgoing_sessions, now.info.outgoing_sessions);
+	ASSERT_EQ(before->info.outgoing_files, now.info.outgoing_files);
+	ASSERT_EQ(before->preserved, now.preserved);
+	ASSERT_EQ(before->flb_files[0], now.flb_files[0]);
+	ASSERT_EQ(before->flb_files[1], now.flb_files[1]);
+	ASSERT_EQ(before->next_fd, now.next_fd);
+	ASSERT_EQ(0, memcmp(before, &now, sizeof(now)));
+}
+
+/* The call with its @nth allocation failing, and again if that made it fail */
+static int try_one(struct __test_metadata *_metadata, struct work *work,
+		   const FIXTURE_VARIANT(faults) *variant, unsigned int nth,
+		   unsigned int *failed)
+{
+	struct census before;
+	bool frozen = is_frozen(work->file);
+	int hit, err;
+
+	ASSERT_EQ(0, census_take(work->dev, &before));
+	hit = fault_try(nth, variant->call, work, &err);
+	ASSERT_LE(0, hit);
+	if (err) {
+		ASSERT_EQ(1, hit);
+		ASSERT_FALSE(variant->never);
+		ASSERT_EQ(-ENOMEM, err)
+			TH_LOG("allocation %u", nth);
+		ASSERT_EQ(frozen, is_frozen(work->file));
+		check_unchanged(_metadata, work, &before);
+		ASSERT_EQ(0, variant->call(work));
+		(*failed)++;
 	}
+	if (variant->undo) {
+		ASSERT_EQ(0, variant->undo(work));
+		check_unchanged(_metadata, work, &before);
+	}
+	return hit;
+}
+
+static unsigned int sweep(struct __test_metadata *_metadata, struct work *work,
+			  const FIXTURE_VARIANT(faults) *variant,
+			  unsigned int *failed)
+{
+	unsigned int nth = 0;
+	int hit;
+
+	*failed = 0;
+	do {
+		ASSERT_GT(SWEEP_MAX, ++nth);
+		begin(_metadata, work, variant);
+		hit = try_one(_metadata, work, variant, nth, failed);
+		end(work, variant);
+	} while (hit);
+	return nth - 1;
+}
+
+/*
+ * Bytes of slab that the calls were charged for. Objects go a grace period after
+ * the call, and a CPU keeps up to a page of what it has to charge for itself.
+ */
+static long slab_bytes(void)
+{
+	usleep(200 * 1000);
+	return memcg_stat(MEMCG, "slab_unreclaimable");
+}
+
+#define SLAB_NOISE	(6 * KIB)
+#define FREE_NOISE_KIB	1024
+
+/* Once more and again, so that what one failure leaves behind adds up */
+static void check_leaks(struct __test_metadata *_metadata, struct work *work,
+			const FIXTURE_VARIANT(faults) *variant)
+{
+	long slab = slab_bytes(), free = meminfo_kib("MemFree");
+	uint64_t end_ms = now_ms() + 1500;
+	unsigned int failed, passes;
+
+	for (passes = 0; now_ms() < end_ms && passes < 100; passes++)
+		sweep(_metadata, work, variant, &failed);
+	slab = slab_bytes() - slab;
+	free -= meminfo_kib("MemFree");
+	if (slab > (long)SLAB_NOISE || free > FREE_NOISE_KIB)
+		ksft_print_msg("%u sweeps took %ld bytes of slab, %ld KiB of memory\n",
+			       passes, slab, free);
+	EXPECT_GE((long)SLAB_NOISE, slab);
+	EXPECT_GE(FREE_NOISE_KIB, free);
+}
+
+TEST_F_TIMEOUT(faults, sweep, 120)
+{
+	unsigned int points, failed;
+
+	points = sweep(_metadata, &self->work, variant, &failed);
+	ksft_print_msg("%s: %u points, %u make it fail\n", variant->name,
+		       points, failed);
+	EXPECT_EQ(variant->never, !failed);
+	check_leaks(_metadata, &self->work, variant);
 }
 
 static long memcg_current(const char *name)
@@ -217,12 +466,16 @@ static long memcg_current(const char *name)
  * What preserving takes is charged to who asks for it: there must be no way
  * to use up the memory of others.
  */
-TEST_F(faults, preserving_is_charged_to_the_caller)
+TEST(preserving_is_charged_to_the_caller)
 {
 	enum { FILES = 2000 };
 	static int fds[FILES];
 	long charged, used;
+	int session;
 
+	ASSERT_EQ(0, setup_system());
+	session = luo_session_new("charged");
+	ASSERT_LE(0, session);
 	ASSERT_EQ(0, fd_limit(FILES + 100));
 	for (int i = 0; i < FILES; i++) {
 		fds[i] = memfd_filled("charged", 0, 4096, i);
@@ -233,12 +486,13 @@ TEST_F(faults, preserving_is_charged_to_the_caller)
 	charged = memcg_current("luo-charged");
 	used = meminfo_kib("MemFree");
 	for (int i = 0; i < FILES; i++)
-		ASSERT_EQ(0, luo_preserve(self->session, fds[i], i));
+		ASSERT_EQ(0, luo_preserve(session, fds[i], i));
 	used -= meminfo_kib("MemFree");
 	charged = memcg_current("luo-charged") - charged;
 	TH_LOG("%ld KiB of %ld KiB are charged", charged / 1024, used);
 	EXPECT_LT(used / 2, charged / 1024);
 	ASSERT_EQ(0, memcg_enter("."));
+	close(session);
 }
 
 TEST_HARNESS_MAIN

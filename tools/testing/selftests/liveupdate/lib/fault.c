@@ -173,6 +173,20 @@ int fault_disarm(void)
 	return n > 0 && atoi(buf) == 0;
 }
 
+/*
+ * One call, whose @nth allocation fails. 1 if that many were made, 0 if not; what
+ * the call says goes to @ret.
+ */
+int fault_try(unsigned int nth, int (*call)(void *arg), void *arg, int *ret)
+{
+	int err = fault_arm(nth);
+
+	if (err)
+		return err;
+	*ret = call(arg);
+	return fault_disarm();
+}
+
 /* It is kept open: opening it takes memory */
 static int exhausted = -1;
 

@@ -87,6 +87,7 @@ int setup_system(void);
 int text_write(const char *path, const char *text);
 int text_read(const char *path, char *buf, size_t size);
 long meminfo_kib(const char *key);
+long kho_preserved_pages(void);
 int fd_link(int fd, char *buf, size_t size);
 bool fd_same_file(int a, int b);
 int fd_next_free(void);
@@ -98,6 +99,8 @@ int memcg_enter(const char *name);
 int memcg_remove(const char *name);
 int become_nobody(void);
 int become_namespace_root(void);
+long memcg_stat(const char *name, const char *key);
+int stay_on_cpu(int cpu);
 uint64_t now_ms(void);
 
 /* watch.c: sysfs, uevents, the log, traces, debugfs */
@@ -122,6 +125,7 @@ void *page_stuck_for_writing(const void *data, size_t len);
 int fault_setup(void);
 int fault_arm(unsigned int nth);
 int fault_disarm(void);
+int fault_try(unsigned int nth, int (*call)(void *arg), void *arg, int *ret);
 int fault_exhaust(unsigned long space);
 int fault_relieve(void);
 

@@ -87,19 +87,39 @@ int text_read(const char *path, char *buf, size_t size)
 	return 0;
 }
 
-long meminfo_kib(const char *key)
+/* The number on the line of a file that begins with @key, or -1 */
+static long number_after(const char *path, const char *key)
 {
 	char buf[8192], *line;
 	size_t len = strlen(key);
 
-	if (text_read("/proc/meminfo", buf, sizeof(buf)))
+	if (text_read(path, buf, sizeof(buf)))
 		return -1;
 	for (line = buf; line; line = strchr(line, '\n')) {
 		line += *line == '\n';
-		if (!strncmp(line, key, len) && line[len] == ':')
-			return strtol(line + len + 1, NULL, 10);
+		if (!strncmp(line, key, len))
+			return strtol(line + len, NULL, 10);
 	}
 	return -1;
+}
+
+long meminfo_kib(const char *key)
+{
+	char start[64];
+
+	snprintf(start, sizeof(start), "%s:", key);
+	return number_after("/proc/meminfo", start);
+}
+
+/* Pages that go to the next kernel, as things are */
+long kho_preserved_pages(void)
+{
+	char text[32];
+	int err;
+
+	err = text_read("/sys/kernel/debug/kho/out/preserved_pages", text,
+			sizeof(text));
+	return err ?: atol(text);
 }
 
 int fd_link(int fd, char *buf, size_t size)
@@ -253,6 +273,26 @@ int become_namespace_root(void)
 	if (err)
 		return err;
 	return setresgid(0, 0, 0) || setresuid(0, 0, 0) ? -errno : 0;
+}
+
+/* A line of memory.stat, most of them in bytes, or -1 */
+long memcg_stat(const char *name, const char *key)
+{
+	char path[256], start[64];
+
+	snprintf(path, sizeof(path), CGROUP_ROOT "/%s/memory.stat", name);
+	snprintf(start, sizeof(start), "%s ", key);
+	return number_after(path, start);
+}
+
+/* The calling thread runs there, and nowhere else */
+int stay_on_cpu(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set) ? -errno : 0;
 }
 
 uint64_t now_ms(void)
