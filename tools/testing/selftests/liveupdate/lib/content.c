@@ -13,6 +13,7 @@
 
 #include "luo_lib.h"
 
+/* Threads work at the same time, each in buffers of its own */
 #define CHUNK		(256 * KIB)
 
 /* The finalizer of splitmix64, a permutation of the 64-bit numbers */
@@ -73,7 +74,7 @@ static int transfer(int fd, unsigned char *buf, size_t len, uint64_t offset,
 
 int content_fill(int fd, uint64_t offset, uint64_t len, uint64_t seed)
 {
-	static unsigned char buf[CHUNK];
+	static __thread unsigned char buf[CHUNK];
 	int err;
 
 	while (len) {
@@ -104,7 +105,7 @@ static int differs(uint64_t offset, const unsigned char *have,
 
 static int check(int fd, uint64_t offset, uint64_t len, const uint64_t *seed)
 {
-	static unsigned char have[CHUNK], want[CHUNK];
+	static __thread unsigned char have[CHUNK], want[CHUNK];
 	int err;
 
 	memset(want, 0, sizeof(want));
@@ -138,7 +139,7 @@ int content_check_zero(int fd, uint64_t offset, uint64_t len)
 /* FNV-1a over all bytes of the file, whatever they are */
 int content_hash(int fd, uint64_t *hash)
 {
-	static unsigned char buf[CHUNK];
+	static __thread unsigned char buf[CHUNK];
 	uint64_t h = 0xcbf29ce484222325ULL;
 	uint64_t offset = 0;
 	ssize_t n;
