@@ -351,12 +351,12 @@ int luo_session_next(struct luo *luo,
 struct luo_session *luo_session_create(struct luo *luo, const char *name);
 struct luo_session *luo_session_claim(struct luo *luo, const char *name);
 int luo_session_finish(struct luo_session *session);
-void luo_session_request_handlers(struct luo_session *session);
+int luo_session_request_handlers(struct luo_session *session);
 void luo_session_release(struct luo_session *session);
 int luo_session_receive(struct luo *luo, const struct luo_session_ser *ser);
 int luo_session_decode(struct luo_session *session);
 
-void luo_sessions_want_handlers(struct luo *luo, struct luo_wanted *wanted);
+int luo_sessions_want_handlers(struct luo *luo, struct luo_wanted *wanted);
 void luo_sessions_discard(struct luo *luo);
 int luo_sessions_carry(struct luo *luo);
 void luo_sessions_uncarry(struct luo *luo);

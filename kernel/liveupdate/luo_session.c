@@ -402,19 +402,21 @@ struct luo_session *luo_session_claim(struct luo *luo, const char *name)
  * @session: the session, claimed
  *
  * Without its handler, nobody can free what belongs to a file that was not
- * retrieved. That modules cannot be asked for, for want of memory, is no error.
+ * retrieved, so nothing may be finished when this fails.
  *
  * Context: Process context, no lock held, as it waits for user space.
+ * Return: 0, also when a module cannot be had, or -ENOMEM.
  */
-void luo_session_request_handlers(struct luo_session *session)
+int luo_session_request_handlers(struct luo_session *session)
 {
 	struct luo_wanted *wanted __free(kfree) = kzalloc_obj(*wanted);
 
 	if (!wanted)
-		return;
+		return -ENOMEM;
 
 	luo_files_want_handlers(session, wanted);
 	luo_wanted_request(wanted);
+	return 0;
 }
 
 /**
@@ -422,19 +424,29 @@ void luo_session_request_handlers(struct luo_session *session)
  * @luo:    the orchestrator
  * @wanted: where to
  *
- * Looks at all incoming sessions that are not finished.
+ * Looks at all incoming sessions that are not finished. When it succeeds they are
+ * decoded, or quarantined.
  *
  * Context: Process context, luo.transition held for writing.
+ * Return: 0 or -ENOMEM.
  */
-void luo_sessions_want_handlers(struct luo *luo, struct luo_wanted *wanted)
+int luo_sessions_want_handlers(struct luo *luo, struct luo_wanted *wanted)
 {
 	struct luo_session *session;
+	int err;
 
 	list_for_each_entry(session, &luo->sessions[LIVEUPDATE_INCOMING].list,
 			    list) {
-		if (is_unfinished(session) && !luo_session_decode(session))
+		if (!is_unfinished(session))
+			continue;
+		err = luo_session_decode(session);
+		if (err == -ENOMEM)
+			return err;
+		if (!err)
 			luo_files_want_handlers(session, wanted);
 	}
+
+	return 0;
 }
 
 static int finish(struct luo_session *session)

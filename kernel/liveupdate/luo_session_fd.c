@@ -125,8 +125,11 @@ static long session_ioctl(struct file *file, unsigned int cmd,
 	long err;
 
 	if (cmd == LIVEUPDATE_SESSION_FINISH &&
-	    session->direction == LIVEUPDATE_INCOMING)
-		luo_session_request_handlers(session);
+	    session->direction == LIVEUPDATE_INCOMING) {
+		err = luo_session_request_handlers(session);
+		if (err)
+			return err;
+	}
 
 	err = luo_ucmd_run(luo, session, session_ops, ARRAY_SIZE(session_ops),
 			   cmd, arg);

@@ -247,16 +247,20 @@ void luo_transition_settle(struct luo *luo)
  * A file that the previous kernel left can neither be carried nor freed without
  * its handler, which may be in a module that nobody has needed so far.
  */
-static void request_handlers(struct luo *luo)
+static int request_handlers(struct luo *luo)
 {
 	struct luo_wanted *wanted __free(kfree) = kzalloc_obj(*wanted);
+	int err;
 
 	if (!wanted)
-		return;
+		return -ENOMEM;
 
 	scoped_guard(rwsem_write, &luo->transition)
-		luo_sessions_want_handlers(luo, wanted);
-	luo_wanted_request(wanted);
+		err = luo_sessions_want_handlers(luo, wanted);
+	if (!err)
+		luo_wanted_request(wanted);
+
+	return err;
 }
 
 static int carry_out(struct luo *luo, enum liveupdate_event event)
@@ -280,14 +284,18 @@ static int carry_out(struct luo *luo, enum liveupdate_event event)
  *
  * Context: Process context, takes luo.transition.
  * Return: 0; -EINVAL when there is no such event, it may not come now, or is for
- * reboot(2) only; -EBUSY when somebody has a session that is not finished; or what
- * a participant fails with, and all is as before.
+ * reboot(2) only; -EBUSY when somebody has a session that is not finished; -ENOMEM;
+ * or what a participant fails with. All is as before then.
  */
 int luo_transition_event(struct luo *luo, enum liveupdate_event event)
 {
 	int err;
 
-	request_handlers(luo);
+	/* It cannot be undone, so all that can fail comes first */
+	err = event == LIVEUPDATE_EVENT_FINISH ? request_handlers(luo) : 0;
+	if (err)
+		return err;
+
 	guard(rwsem_write)(&luo->transition);
 	watch_failures(luo, true);
 	err = carry_out(luo, event);
@@ -357,6 +365,7 @@ int luo_transition_reboot(struct luo *luo)
 {
 	int err;
 
+	/* What comes of a failure here, carrying the files tells */
 	request_handlers(luo);
 	guard(rwsem_write)(&luo->transition);
 	err = check_image(luo);
