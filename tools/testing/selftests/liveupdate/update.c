@@ -37,6 +37,7 @@
 /* What crosses: the notes of all tests of the set, and how the jump went */
 static struct notes {
 	unsigned int jumps_refused;
+	unsigned int first_point;
 	struct note note[MAX_TESTS];
 } *notes;
 
@@ -316,6 +317,22 @@ int try_jump_with(unsigned long space)
 	return fault_relieve() ? -EIO : err;
 }
 
+static int jump_call(void *unused)
+{
+	return jump();
+}
+
+/* The same without its @nth allocation, see fault_try() */
+int try_jump_without(unsigned int nth, int *err)
+{
+	int hit;
+
+	expect_refusal();
+	hit = fault_try(nth, jump_call, NULL, err);
+	*current_note->failure = '\0';
+	return hit;
+}
+
 /* One try to jump with the memory that is given, which may be the last one */
 static int jump_with(unsigned long space)
 {
@@ -331,33 +348,50 @@ static int jump_with(unsigned long space)
 	return err;
 }
 
-/* The same with all memory but the @nth allocation */
+static struct census how_things_are(void)
+{
+	int dev = luo_open();
+	struct census census;
+
+	if (dev < 0 || census_take(dev, &census))
+		ksft_exit_fail_msg("no GET_INFO: %s\n",
+				   strerror(dev < 0 ? -dev : 0));
+	close(dev);
+	return census;
+}
+
+/* The same with all memory but the @nth allocation. Nothing may change. */
 static int jump_without(unsigned int nth)
 {
+	struct census before = how_things_are(), now;
+	const char *changed;
 	int err;
 
 	save_notes();
-	if (fault_arm(nth))
-		return -EIO;
-	err = jump();
-	if (fault_disarm() != 1)
+	if (fault_try(nth, jump_call, NULL, &err) != 1)
 		return err ?: -EIO;
 	notes->jumps_refused++;
+	now = how_things_are();
+	changed = census_differs(&before, &now);
+	if (changed)
+		ksft_exit_fail_msg("jump without allocation %u: %s not as before\n",
+				   nth, changed);
 	return err;
 }
 
 /*
- * The set "refused" jumps with little memory, and then with each allocation on
- * the way failing once, and goes on from there, until nothing that fails
- * matters any more and the jump succeeds.
+ * The sets "refused" and "failing" jump with little memory, and then with each
+ * allocation on the way failing once, and go on from there, until nothing that
+ * fails matters any more and the jump succeeds.
  */
 static int jump_refused(void)
 {
-	int err = -ENOMEM;
+	int err = fault_arm(0) ?: -ENOMEM;
 
 	for (unsigned long space = 1; err == -ENOMEM && space < 8192; space *= 2)
 		err = jump_with(space);
-	for (unsigned int nth = 1; err == -ENOMEM && nth < 5000; nth++)
+	for (unsigned int nth = notes->first_point ?: 1;
+	     err == -ENOMEM && nth < 5000; nth++)
 		err = jump_without(nth);
 	return err;
 }
@@ -429,6 +463,16 @@ static int jump_held(void)
 	return err ?: -WEXITSTATUS(status);
 }
 
+void sweep_jump_from(unsigned int nth)
+{
+	notes->first_point = nth;
+}
+
+static bool is_refused(const char *set)
+{
+	return !strcmp(set, "refused") || !strcmp(set, "failing");
+}
+
 static void next_kernel(char *program, char *set, char **options)
 {
 	int err;
@@ -445,7 +489,7 @@ static void next_kernel(char *program, char *set, char **options)
 	if (any_frozen())
 		err = jump_held();
 	else
-		err = strcmp(set, "refused") ? jump() : jump_refused();
+		err = is_refused(set) ? jump_refused() : jump();
 	ksft_exit_fail_msg("the jump failed: %s\n", strerror(-err));
 }
 

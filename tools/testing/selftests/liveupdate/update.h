@@ -28,7 +28,7 @@ struct note {
 	char skip[128];
 	uint64_t value[32];
 	/* Printed with the result */
-	char text[256];
+	char text[512];
 };
 
 struct update_test {
@@ -125,9 +125,13 @@ long number_in(const char *path);
 /* A jump that has to fail; with so much memory, in bytes of slab and in pages */
 int try_jump(void);
 int try_jump_with(unsigned long space);
+int try_jump_without(unsigned int nth, int *err);
 
-/* How often the set "refused" had its jump fail */
+/* How often the sets "refused" and "failing" had their jumps fail */
 unsigned int jumps_refused(void);
+
+/* In them, allocations before the @nth were all made to fail already */
+void sweep_jump_from(unsigned int nth);
 
 /* All of a file that must be the same after the update */
 struct snapshot {

@@ -183,4 +183,15 @@ int torture_by_numbers(struct torture *t);
 int torture_by_sizes(struct torture *t);
 int torture_by_buffers(struct torture *t);
 
+/* census.c: how things are */
+struct census {
+	struct liveupdate_ioctl_get_info info;
+	long preserved;
+	long flb_files[2];
+	int next_fd;
+};
+
+int census_take(int dev, struct census *census);
+const char *census_differs(const struct census *a, const struct census *b);
+
 #endif /* LUO_LIB_H */
