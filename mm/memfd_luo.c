@@ -320,7 +320,7 @@ static bool folio_in_scratch(const struct folio *folio)
 /*
  * Take over the pins of a batch, and go on in *@start behind what is listed.
  * Pins of folios that are not listed are undone: the rest of the batch, from the
- * first on that is not in the file.
+ * first on that is not in the file. There can be a GiB to clear.
  */
 static int batch_add(struct outgoing *out, struct extents *extents,
 		     struct address_space *mapping, long nr, pgoff_t *start)
@@ -331,13 +331,15 @@ static int batch_add(struct outgoing *out, struct extents *extents,
 
 	for (i = 0; i < nr; i++) {
 		folio = out->batch[i];
-		if (!folio_settle(folio, mapping))
+		err = fatal_signal_pending(current) ? -EINTR : 0;
+		if (err || !folio_settle(folio, mapping))
 			break;
 		err = folio_in_scratch(folio) ? -ENOMEM :
 						extents_add(extents, folio);
 		if (err)
 			break;
 		*start = folio_next_index(folio);
+		cond_resched();
 	}
 	unpin_folios(out->batch + i, nr - i);
 
