@@ -391,14 +391,19 @@ static int make_room(struct luo_session *session)
  * Context: Process context, luo.transition held for reading.
  * Return: 0; -EEXIST when the token is used, -ENOENT when no handler is in charge
  * of such files, -ENOSPC when the session has as many as the operator allows, -EBUSY
- * when the file is in a session already, -ENOMEM, or what the handler fails with.
+ * when the file is in a session already, -ENOMEM, -EINTR when killed, or what the
+ * handler fails with.
  */
 int luo_file_preserve(struct luo_session *session, struct file *file, u64 token)
 {
 	struct liveupdate_file_handler *handler;
 	int err;
 
-	guard(mutex)(&session->lock);
+	ACQUIRE(mutex_kill, lock)(&session->lock);
+	err = ACQUIRE_ERR(mutex_kill, &lock);
+	if (err)
+		return err;
+
 	if (find_token(session, token))
 		return -EEXIST;
 
@@ -434,13 +439,18 @@ static void unpreserve(struct luo_file *lf)
  * @token:   the file's name in it
  *
  * Context: Process context, luo.transition held for reading.
- * Return: 0, or -ENOENT when there is no such token.
+ * Return: 0, -ENOENT when there is no such token, or -EINTR when killed.
  */
 int luo_file_unpreserve(struct luo_session *session, u64 token)
 {
 	struct luo_file *lf;
+	int err;
 
-	guard(mutex)(&session->lock);
+	ACQUIRE(mutex_kill, lock)(&session->lock);
+	err = ACQUIRE_ERR(mutex_kill, &lock);
+	if (err)
+		return err;
+
 	lf = find_token(session, token);
 	if (!lf)
 		return -ENOENT;
@@ -539,7 +549,7 @@ static int file_restore(struct luo_file *lf)
  *
  * Context: Process context, luo.transition held for reading.
  * Return: 0; -ENOENT when there is no such token or no handler for the file,
- * -ENOMEM, or what the handler fails with.
+ * -ENOMEM, -EINTR when killed, or what the handler fails with.
  */
 int luo_file_retrieve(struct luo_session *session, u64 token,
 		      struct file **filep, char *wanted)
@@ -547,7 +557,11 @@ int luo_file_retrieve(struct luo_session *session, u64 token,
 	struct luo_file *lf;
 	int err;
 
-	guard(mutex)(&session->lock);
+	ACQUIRE(mutex_kill, lock)(&session->lock);
+	err = ACQUIRE_ERR(mutex_kill, &lock);
+	if (err)
+		return err;
+
 	lf = find_token(session, token);
 	if (!lf)
 		return -ENOENT;

@@ -76,14 +76,20 @@ static int copy_out(const struct luo_ucmd_op *op, const struct luo_ucmd *ucmd,
 
 static int execute_once(const struct luo_ucmd_op *op, struct luo_ucmd *ucmd)
 {
+	struct luo *luo = ucmd->luo;
+	int err;
+
 	if (op->flags & LUO_UCMD_UNLOCKED)
 		return op->execute(ucmd);
 
-	guard(rwsem_read)(&ucmd->luo->transition);
-	if (ucmd->luo->state == LIVEUPDATE_STATE_FROZEN)
-		return -EBUSY;
+	/* A kexec may be refused at last, and take its time until then */
+	err = down_read_killable(&luo->transition);
+	if (err)
+		return err;
+	err = luo->state == LIVEUPDATE_STATE_FROZEN ? -EBUSY : op->execute(ucmd);
+	up_read(&luo->transition);
 
-	return op->execute(ucmd);
+	return err;
 }
 
 /* A handler that is missing may be in a module: get it, with no lock held */
