@@ -75,12 +75,12 @@ void luo_quarantine_add(struct luo *luo, int err, const char *fmt, ...)
 int luo_quarantine_last(struct luo *luo, char *what)
 {
 	struct luo_quarantine *quarantine = &luo->quarantine;
-	const struct luo_damage *last;
+	const struct luo_damage none = {}, *last = &none;
 
 	guard(spinlock)(&quarantine->lock);
-	last = &quarantine->damages[(quarantine->count - 1) % LUO_DAMAGES_KEPT];
-	if (!quarantine->count)
-		last = &(struct luo_damage){};
+	if (quarantine->count)
+		last = &quarantine->damages[(quarantine->count - 1) %
+					    LUO_DAMAGES_KEPT];
 	strscpy_pad(what, last->what, LIVEUPDATE_PARTICIPANT_LENGTH);
 
 	return -last->err;

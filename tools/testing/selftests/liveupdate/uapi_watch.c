@@ -285,7 +285,7 @@ TEST_F(watch, sysfs_is_as_documented)
 		EXPECT_EQ(0, sysfs_read(entry->d_name, text, sizeof(text)));
 	}
 	closedir(dir);
-	EXPECT_EQ(9, count);
+	EXPECT_EQ(10, count);
 	EXPECT_EQ(count, count_documented());
 }
 
@@ -295,6 +295,7 @@ TEST_F(watch, sysfs_before_the_first_update)
 	EXPECT_TRUE(sysfs_says("previous_release", ""));
 	EXPECT_TRUE(sysfs_says("incoming", "0 0"));
 	EXPECT_TRUE(sysfs_says("quarantined", "0"));
+	EXPECT_TRUE(sysfs_says("quarantine", ""));
 	EXPECT_TRUE(sysfs_says("last_failure", "none"));
 	EXPECT_TRUE(sysfs_says("blackout",
 			       "freeze 0\nkernel 0\ninit 0\nretrieve 0"));
