@@ -26,6 +26,7 @@
  * @name:    for messages
  * @number:  the command
  * @size:    of its argument
+ * @least:   if set, what of it has to be given: it has grown since
  * @want:    what the whole argument results in
  * @answers: the command writes to its argument
  * @stride:  if set, most sizes are tried in steps of that: it is slow
@@ -36,6 +37,7 @@ struct command {
 	const char *name;
 	unsigned long number;
 	size_t size;
+	size_t least;
 	int want;
 	bool answers;
 	unsigned int stride;
@@ -147,7 +149,9 @@ static const struct command device_commands[] = {
 	COMMAND(IOCTL_RETRIEVE_SESSION, ioctl_retrieve_session, -ENOENT, true,
 		fill_name, undo_nothing),
 	COMMAND(IOCTL_GET_INFO, ioctl_get_info, 0, true,
-		fill_nothing, undo_nothing),
+		fill_nothing, undo_nothing,
+		.least = offsetof(struct liveupdate_ioctl_get_info,
+				  quarantine_errno)),
 	COMMAND(IOCTL_SET_EVENT, ioctl_set_event, 0, false,
 		fill_event, cancel, .stride = 511),
 	COMMAND(IOCTL_NEXT_SESSION, ioctl_next_session, 0, true,
@@ -386,7 +390,7 @@ int torture_by_numbers(struct torture *t)
 
 static int want_for_size(const struct command *command, unsigned long size)
 {
-	if (size < command->size)
+	if (size < (command->least ?: command->size))
 		return -EINVAL;
 	return size > LARGEST ? -E2BIG : command->want;
 }
