@@ -156,6 +156,19 @@ static int __init luo_early_init(void)
 }
 early_initcall(luo_early_init);
 
+/**
+ * luo_limit_check - whether one more is allowed
+ * @limit: one of struct luo_limits
+ * @count: how many there are
+ *
+ * Context: Any.
+ * Return: 0 or -ENOSPC.
+ */
+int luo_limit_check(const int *limit, u64 count)
+{
+	return count < (u64)READ_ONCE(*limit) ? 0 : -ENOSPC;
+}
+
 /*
  * Memory is charged to whoever makes the kernel take it. What is left to limit is
  * the time that a live update takes, and the files that a session keeps open for a

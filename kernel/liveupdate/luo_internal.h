@@ -21,7 +21,6 @@
 #ifndef _KERNEL_LIVEUPDATE_LUO_INTERNAL_H
 #define _KERNEL_LIVEUPDATE_LUO_INTERNAL_H
 
-#include <linux/errno.h>
 #include <linux/kho/abi/luo.h>
 #include <linux/kho_block.h>
 #include <linux/liveupdate.h>
@@ -458,7 +457,7 @@ int luo_files_freeze(struct luo_session *session);
 void luo_files_unfreeze(struct luo_session *session);
 u64 luo_files_encode(struct luo_session *session, u32 *crc);
 
-/* ---- Limits that an operator sets ---- */
+/* ---- luo_core.c: limits that an operator sets ---- */
 
 /**
  * struct luo_limits - how much is taken on for the next kernel
@@ -473,11 +472,7 @@ struct luo_limits {
 	int files;
 };
 
-/* Whether one more is allowed where there are @count: 0 or -ENOSPC */
-static inline int luo_limit_check(const int *limit, u64 count)
-{
-	return count < (u64)READ_ONCE(*limit) ? 0 : -ENOSPC;
-}
+int luo_limit_check(const int *limit, u64 count);
 
 /* ---- luo_transition.c: from state to state ---- */
 
