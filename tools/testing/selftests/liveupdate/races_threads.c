@@ -72,13 +72,14 @@ static bool expected(int ret, const int *errnos)
 ({									\
 	int _ret = (call);						\
 									\
-	if (!expected(_ret, (const int[]){ __VA_ARGS__ __VA_OPT__(,) 0 }))	\
+	if (!expected(_ret, (const int[]){ 0, ##__VA_ARGS__, 0 } + 1))	\
 		race_fail("%s: %s", #call, strerror(-_ret));		\
 	_ret;								\
 })
 
-/* Errors of a descriptor that may be anything by now */
-#define ANYTHING	EBADF, ENOTTY, EINVAL, EBUSY
+/* Of a descriptor that may be anything by now */
+#define EXPECT_OF_ANY(call, ...)					\
+	EXPECT(call, EBADF, ENOTTY, EINVAL, EBUSY, ##__VA_ARGS__)
 
 static uint64_t new_token(struct racer *racer)
 {
@@ -112,8 +113,8 @@ static void put_in(struct racer *racer)
 	uint64_t token = new_token(racer);
 	int fd = EXPECT(file_new(token));
 
-	EXPECT(luo_preserve(some_session(racer), fd, token), ANYTHING, ENOENT,
-	       EEXIST);
+	EXPECT_OF_ANY(luo_preserve(some_session(racer), fd, token), ENOENT,
+		      EEXIST);
 	close(fd);
 }
 
@@ -122,14 +123,14 @@ static void take_out(struct racer *racer)
 	struct liveupdate_session_next_file next = { .size = sizeof(next) };
 	int session = some_session(racer);
 
-	if (EXPECT(luo_ioctl(session, LIVEUPDATE_SESSION_NEXT_FILE, &next),
-		   ANYTHING, ENOENT) < 0)
+	if (EXPECT_OF_ANY(luo_ioctl(session, LIVEUPDATE_SESSION_NEXT_FILE,
+				    &next), ENOENT) < 0)
 		return;
-	EXPECT(luo_unpreserve(session, next.token), ANYTHING, ENOENT);
+	EXPECT_OF_ANY(luo_unpreserve(session, next.token), ENOENT);
 }
 
 /* A session that no other thread knows of: all is exactly as it says */
-static void own(struct racer *racer)
+static void have_own(struct racer *racer)
 {
 	struct liveupdate_session_get_info info = { .size = sizeof(info) };
 	unsigned int files = luck_below(&racer->luck, MAX_FILES) + 1;
@@ -257,7 +258,7 @@ static int reboot_kexec(void)
 }
 
 /* A mock makes it fail as late as anything can; until it is told to stop that */
-static void jump(struct racer *racer)
+static void try_jump(struct racer *racer)
 {
 	uint64_t start = now_ms(), ms;
 	int err = reboot_kexec();
@@ -276,13 +277,13 @@ static const struct racer racers[] = {
 	{ .name = "share", .step = share, .instances = 2 },
 	{ .name = "put in", .step = put_in, .instances = 2 },
 	{ .name = "take out", .step = take_out, .instances = 1 },
-	{ .name = "own", .step = own, .instances = 2, .process = true },
+	{ .name = "own", .step = have_own, .instances = 2, .process = true },
 	{ .name = "walk", .step = walk_sessions, .instances = 1 },
 	{ .name = "read", .step = read_all, .instances = 1 },
 	{ .name = "events", .step = send_events, .instances = 1 },
 	{ .name = "pass", .step = pass, .instances = 1 },
 	{ .name = "take up", .step = take_up, .instances = 2, .process = true },
-	{ .name = "jump", .step = jump, .instances = 1 },
+	{ .name = "jump", .step = try_jump, .instances = 1 },
 };
 
 #define RACER_JUMP	(RACERS - 1)

@@ -222,7 +222,7 @@ FIXTURE(faults) {
  * @before what else it needs, which @after undoes. What @never fails does not do so
  * for want of memory, either. There is a session already, unless it is @alone.
  */
-FIXTURE_VARIANT(faults) {
+struct swept {
 	const char *name;
 	int (*file)(void);
 	int (*before)(void *arg);
@@ -233,50 +233,114 @@ FIXTURE_VARIANT(faults) {
 	bool alone;
 };
 
-#define SWEEP(_id, ...)	FIXTURE_VARIANT_ADD(faults, _id) { __VA_ARGS__ }
+FIXTURE_VARIANT(faults) {
+	struct swept swept;
+};
 
-SWEEP(create_first, .name = "CREATE_SESSION, the first", .call = create,
-      .undo = close_made, .alone = true);
-SWEEP(create_session, .name = "CREATE_SESSION", .call = create,
-      .undo = close_made);
-SWEEP(preserve_small, .name = "PRESERVE_FD of a page", .file = make_small,
-      .call = preserve, .undo = unpreserve);
-SWEEP(preserve_medium, .name = "PRESERVE_FD of 2 MiB", .file = make_medium,
-      .call = preserve, .undo = unpreserve);
-SWEEP(preserve_empty, .name = "PRESERVE_FD of nothing", .file = make_empty,
-      .call = preserve, .undo = unpreserve);
-SWEEP(preserve_scattered, .name = "PRESERVE_FD of 300 extents",
-      .file = make_scattered, .call = preserve, .undo = unpreserve);
-SWEEP(preserve_sparse, .name = "PRESERVE_FD of 8 PiB with three pages",
-      .file = make_sparse, .call = preserve, .undo = unpreserve);
-SWEEP(preserve_large_folios, .name = "PRESERVE_FD of large folios",
-      .file = make_large_folios, .call = preserve, .undo = unpreserve);
-SWEEP(preserve_mock, .name = "PRESERVE_FD with two FLBs", .file = make_mock,
-      .call = preserve, .undo = unpreserve);
-SWEEP(preserve_tenth, .name = "PRESERVE_FD of a tenth file", .file = make_small,
-      .before = preserve_nine, .call = preserve, .undo = unpreserve);
-SWEEP(preserve_tenth_mock, .name = "PRESERVE_FD of a tenth file, with FLBs",
-      .file = make_mock, .before = preserve_nine, .call = preserve,
-      .undo = unpreserve);
-SWEEP(unpreserve, .name = "UNPRESERVE_FD", .file = make_medium,
-      .before = nine_and_one, .call = unpreserve, .undo = preserve,
-      .never = true);
-SWEEP(unpreserve_mock, .name = "UNPRESERVE_FD with two FLBs", .file = make_mock,
-      .before = preserve, .call = unpreserve, .undo = preserve, .never = true);
-SWEEP(close, .name = "close of ten files", .before = create_with_nine,
-      .call = close_made, .undo = create_with_nine,
-      .after = close_made, .never = true);
-SWEEP(prepare, .name = "SET_EVENT(PREPARE)", .before = preserve_nine,
-      .call = prepare, .undo = cancel);
-SWEEP(cancel, .name = "SET_EVENT(CANCEL)", .before = prepare_with_nine,
-      .call = cancel, .undo = prepare, .after = cancel, .never = true);
-SWEEP(get_info, .name = "GET_INFO", .call = get_info, .never = true);
-SWEEP(get_name, .name = "GET_NAME", .call = get_name, .never = true);
-SWEEP(get_session_info, .name = "GET_INFO of a session",
-      .before = preserve_nine, .call = get_session_info, .never = true);
-SWEEP(next_session, .name = "NEXT_SESSION", .call = next_session, .never = true);
-SWEEP(next_file, .name = "NEXT_FILE", .before = preserve_nine,
-      .call = next_file, .never = true);
+FIXTURE_VARIANT_ADD(faults, create_first) { .swept = {
+	.name = "CREATE_SESSION, the first", .call = create,
+	.undo = close_made, .alone = true,
+} };
+
+FIXTURE_VARIANT_ADD(faults, create_session) { .swept = {
+	.name = "CREATE_SESSION", .call = create,
+	.undo = close_made,
+} };
+
+FIXTURE_VARIANT_ADD(faults, preserve_small) { .swept = {
+	.name = "PRESERVE_FD of a page", .file = make_small,
+	.call = preserve, .undo = unpreserve,
+} };
+
+FIXTURE_VARIANT_ADD(faults, preserve_medium) { .swept = {
+	.name = "PRESERVE_FD of 2 MiB", .file = make_medium,
+	.call = preserve, .undo = unpreserve,
+} };
+
+FIXTURE_VARIANT_ADD(faults, preserve_empty) { .swept = {
+	.name = "PRESERVE_FD of nothing", .file = make_empty,
+	.call = preserve, .undo = unpreserve,
+} };
+
+FIXTURE_VARIANT_ADD(faults, preserve_scattered) { .swept = {
+	.name = "PRESERVE_FD of 300 extents",
+	.file = make_scattered, .call = preserve, .undo = unpreserve,
+} };
+
+FIXTURE_VARIANT_ADD(faults, preserve_sparse) { .swept = {
+	.name = "PRESERVE_FD of 8 PiB with three pages",
+	.file = make_sparse, .call = preserve, .undo = unpreserve,
+} };
+
+FIXTURE_VARIANT_ADD(faults, preserve_large_folios) { .swept = {
+	.name = "PRESERVE_FD of large folios",
+	.file = make_large_folios, .call = preserve, .undo = unpreserve,
+} };
+
+FIXTURE_VARIANT_ADD(faults, preserve_mock) { .swept = {
+	.name = "PRESERVE_FD with two FLBs", .file = make_mock,
+	.call = preserve, .undo = unpreserve,
+} };
+
+FIXTURE_VARIANT_ADD(faults, preserve_tenth) { .swept = {
+	.name = "PRESERVE_FD of a tenth file", .file = make_small,
+	.before = preserve_nine, .call = preserve, .undo = unpreserve,
+} };
+
+FIXTURE_VARIANT_ADD(faults, preserve_tenth_mock) { .swept = {
+	.name = "PRESERVE_FD of a tenth file, with FLBs",
+	.file = make_mock, .before = preserve_nine, .call = preserve,
+	.undo = unpreserve,
+} };
+
+FIXTURE_VARIANT_ADD(faults, unpreserve) { .swept = {
+	.name = "UNPRESERVE_FD", .file = make_medium,
+	.before = nine_and_one, .call = unpreserve, .undo = preserve,
+	.never = true,
+} };
+
+FIXTURE_VARIANT_ADD(faults, unpreserve_mock) { .swept = {
+	.name = "UNPRESERVE_FD with two FLBs", .file = make_mock,
+	.before = preserve, .call = unpreserve, .undo = preserve, .never = true,
+} };
+
+FIXTURE_VARIANT_ADD(faults, close) { .swept = {
+	.name = "close of ten files", .before = create_with_nine,
+	.call = close_made, .undo = create_with_nine,
+	.after = close_made, .never = true,
+} };
+
+FIXTURE_VARIANT_ADD(faults, prepare) { .swept = {
+	.name = "SET_EVENT(PREPARE)", .before = preserve_nine,
+	.call = prepare, .undo = cancel,
+} };
+
+FIXTURE_VARIANT_ADD(faults, cancel) { .swept = {
+	.name = "SET_EVENT(CANCEL)", .before = prepare_with_nine,
+	.call = cancel, .undo = prepare, .after = cancel, .never = true,
+} };
+
+FIXTURE_VARIANT_ADD(faults, get_info) { .swept = {
+	.name = "GET_INFO", .call = get_info, .never = true,
+} };
+
+FIXTURE_VARIANT_ADD(faults, get_name) { .swept = {
+	.name = "GET_NAME", .call = get_name, .never = true,
+} };
+
+FIXTURE_VARIANT_ADD(faults, get_session_info) { .swept = {
+	.name = "GET_INFO of a session",
+	.before = preserve_nine, .call = get_session_info, .never = true,
+} };
+
+FIXTURE_VARIANT_ADD(faults, next_session) { .swept = {
+	.name = "NEXT_SESSION", .call = next_session, .never = true,
+} };
+
+FIXTURE_VARIANT_ADD(faults, next_file) { .swept = {
+	.name = "NEXT_FILE", .before = preserve_nine,
+	.call = next_file, .never = true,
+} };
 
 FIXTURE_SETUP(faults)
 {
@@ -301,21 +365,21 @@ FIXTURE_TEARDOWN(faults)
 
 /* What is made anew each time: a session, a file, and what the call needs */
 static void begin(struct __test_metadata *_metadata, struct work *work,
-		  const FIXTURE_VARIANT(faults) *variant)
+		  const struct swept *swept)
 {
-	work->session = variant->alone ? -1 : luo_create(work->dev, "swept");
-	ASSERT_TRUE(variant->alone || work->session >= 0);
-	work->file = variant->file ? variant->file() : -1;
-	ASSERT_TRUE(!variant->file || work->file >= 0);
+	work->session = swept->alone ? -1 : luo_create(work->dev, "swept");
+	ASSERT_TRUE(swept->alone || work->session >= 0);
+	work->file = swept->file ? swept->file() : -1;
+	ASSERT_TRUE(!swept->file || work->file >= 0);
 	work->made = -1;
-	if (variant->before)
-		ASSERT_EQ(0, variant->before(work));
+	if (swept->before)
+		ASSERT_EQ(0, swept->before(work));
 }
 
-static void end(struct work *work, const FIXTURE_VARIANT(faults) *variant)
+static void end(struct work *work, const struct swept *swept)
 {
-	if (variant->after)
-		variant->after(work);
+	if (swept->after)
+		swept->after(work);
 	if (work->file >= 0)
 		close(work->file);
 	if (work->session >= 0)
@@ -337,7 +401,7 @@ static void check_unchanged(struct __test_metadata *_metadata,
 
 /* The call with its @nth allocation failing, and again if that made it fail */
 static int try_one(struct __test_metadata *_metadata, struct work *work,
-		   const FIXTURE_VARIANT(faults) *variant, unsigned int nth,
+		   const struct swept *swept, unsigned int nth,
 		   unsigned int *failed)
 {
 	struct census before;
@@ -345,27 +409,77 @@ static int try_one(struct __test_metadata *_metadata, struct work *work,
 	int hit, err;
 
 	ASSERT_EQ(0, census_take(work->dev, &before));
-	hit = fault_try(nth, variant->call, work, &err);
+	hit = fault_try(nth, swept->call, work, &err);
 	ASSERT_LE(0, hit);
 	if (err) {
 		ASSERT_EQ(1, hit);
-		ASSERT_FALSE(variant->never);
+		ASSERT_FALSE(swept->never);
 		ASSERT_EQ(-ENOMEM, err)
 			TH_LOG("allocation %u", nth);
 		ASSERT_EQ(frozen, is_frozen(work->file));
 		check_unchanged(_metadata, work, &before);
-		ASSERT_EQ(0, variant->call(work));
+		ASSERT_EQ(0, swept->call(work));
 		(*failed)++;
 	}
-	if (variant->undo) {
-		ASSERT_EQ(0, variant->undo(work));
+	if (swept->undo) {
+		ASSERT_EQ(0, swept->undo(work));
 		check_unchanged(_metadata, work, &before);
 	}
 	return hit;
 }
 
+/*
+ * The call with so much memory and no more. Where an allocation is tried twice, or
+ * there is something to fall back to, one failure alone does not show what comes of
+ * it. True if the call works.
+ */
+static bool try_with(struct __test_metadata *_metadata, struct work *work,
+		     const struct swept *swept,
+		     int (*exhaust)(unsigned long space), unsigned long space)
+{
+	struct census before;
+	int err;
+
+	begin(_metadata, work, swept);
+	ASSERT_EQ(0, census_take(work->dev, &before));
+	ASSERT_EQ(0, exhaust(space));
+	err = swept->call(work);
+	ASSERT_EQ(0, fault_relieve());
+	if (err) {
+		ASSERT_FALSE(swept->never);
+		ASSERT_EQ(-ENOMEM, err)
+			TH_LOG("with %lu", space);
+		check_unchanged(_metadata, work, &before);
+		ASSERT_EQ(0, swept->call(work));
+	}
+	if (swept->undo) {
+		ASSERT_EQ(0, swept->undo(work));
+		check_unchanged(_metadata, work, &before);
+	}
+	end(work, swept);
+	return !err;
+}
+
+/* More than any call here takes of slab, and objects are larger than a step */
+#define EXHAUST_MAX	(64 * KIB)
+#define EXHAUST_STEP	96
+
+static void exhaust(struct __test_metadata *_metadata, struct work *work,
+		    const struct swept *swept)
+{
+	unsigned long space = 0;
+
+	while (!try_with(_metadata, work, swept, fault_exhaust_slab, space)) {
+		space += EXHAUST_STEP;
+		ASSERT_GT(EXHAUST_MAX, space);
+	}
+	for (space = 0; !try_with(_metadata, work, swept,
+				  fault_exhaust_pages, space); space++)
+		ASSERT_GT(SWEEP_MAX, space);
+}
+
 static unsigned int sweep(struct __test_metadata *_metadata, struct work *work,
-			  const FIXTURE_VARIANT(faults) *variant,
+			  const struct swept *swept,
 			  unsigned int *failed)
 {
 	unsigned int nth = 0;
@@ -374,9 +488,9 @@ static unsigned int sweep(struct __test_metadata *_metadata, struct work *work,
 	*failed = 0;
 	do {
 		ASSERT_GT(SWEEP_MAX, ++nth);
-		begin(_metadata, work, variant);
-		hit = try_one(_metadata, work, variant, nth, failed);
-		end(work, variant);
+		begin(_metadata, work, swept);
+		hit = try_one(_metadata, work, swept, nth, failed);
+		end(work, swept);
 	} while (hit);
 	return nth - 1;
 }
@@ -396,14 +510,14 @@ static long slab_bytes(void)
 
 /* Once more and again, so that what one failure leaves behind adds up */
 static void check_leaks(struct __test_metadata *_metadata, struct work *work,
-			const FIXTURE_VARIANT(faults) *variant)
+			const struct swept *swept)
 {
 	long slab = slab_bytes(), free = meminfo_kib("MemFree");
 	uint64_t end_ms = now_ms() + 1500;
 	unsigned int failed, passes;
 
 	for (passes = 0; now_ms() < end_ms && passes < 100; passes++)
-		sweep(_metadata, work, variant, &failed);
+		sweep(_metadata, work, swept, &failed);
 	slab = slab_bytes() - slab;
 	free -= meminfo_kib("MemFree");
 	if (slab > (long)SLAB_NOISE || free > FREE_NOISE_KIB)
@@ -415,13 +529,15 @@ static void check_leaks(struct __test_metadata *_metadata, struct work *work,
 
 TEST_F_TIMEOUT(faults, sweep, 120)
 {
+	const struct swept *swept = &variant->swept;
 	unsigned int points, failed;
 
-	points = sweep(_metadata, &self->work, variant, &failed);
-	ksft_print_msg("%s: %u points, %u make it fail\n", variant->name,
+	points = sweep(_metadata, &self->work, swept, &failed);
+	ksft_print_msg("%s: %u points, %u make it fail\n", swept->name,
 		       points, failed);
-	EXPECT_EQ(variant->never, !failed);
-	check_leaks(_metadata, &self->work, variant);
+	EXPECT_EQ(swept->never, !failed);
+	exhaust(_metadata, &self->work, swept);
+	check_leaks(_metadata, &self->work, swept);
 }
 
 static long memcg_current(const char *name)

@@ -187,26 +187,50 @@ int fault_try(unsigned int nth, int (*call)(void *arg), void *arg, int *ret)
 	return fault_disarm();
 }
 
+/* More memory than there is */
+#define PLENTY		"1000000000"
+
 /* It is kept open: opening it takes memory */
 static int exhausted = -1;
 
-/*
- * From now on, this process gets @space bytes of slab memory and of pages
- * each, and then nothing at all until fault_relieve().
- */
-int fault_exhaust(unsigned long space)
+/* Turns it on; how much there is has been said */
+static int exhaust(void)
 {
-	char text[32];
-	int err;
-
-	snprintf(text, sizeof(text), "%lu", space);
-	err = set_both("space", text);
-	if (err)
-		return err;
 	exhausted = open("/proc/self/make-it-fail", O_RDWR | O_CLOEXEC);
 	if (exhausted < 0)
 		return -errno;
 	return write(exhausted, "1", 1) == 1 ? 0 : -errno;
+}
+
+/*
+ * From now on, this process gets @space bytes of slab memory and as many pages, and
+ * then nothing at all until fault_relieve().
+ */
+int fault_exhaust(unsigned long space)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lu", space);
+	return set_both("space", text) ?: exhaust();
+}
+
+/* The same for one of the two only */
+int fault_exhaust_slab(unsigned long bytes)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lu", bytes);
+	return set("failslab/space", text) ?:
+	       set("fail_page_alloc/space", PLENTY) ?: exhaust();
+}
+
+int fault_exhaust_pages(unsigned long pages)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lu", pages);
+	return set("fail_page_alloc/space", text) ?:
+	       set("failslab/space", PLENTY) ?: exhaust();
 }
 
 int fault_relieve(void)

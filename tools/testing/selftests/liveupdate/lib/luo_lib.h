@@ -127,6 +127,8 @@ int fault_arm(unsigned int nth);
 int fault_disarm(void);
 int fault_try(unsigned int nth, int (*call)(void *arg), void *arg, int *ret);
 int fault_exhaust(unsigned long space);
+int fault_exhaust_slab(unsigned long bytes);
+int fault_exhaust_pages(unsigned long pages);
 int fault_relieve(void);
 
 /* mock.c: the kernel's test double, module liveupdate_test */
