@@ -201,8 +201,8 @@ static int get_outgoing(struct liveupdate_flb *flb)
 /* As their memory is in a kernel, or a module, that has just been started */
 static void new_flbs(void)
 {
-	memcpy(&x, &(struct liveupdate_flb){ &ops, "x" }, sizeof(x));
-	memcpy(&y, &(struct liveupdate_flb){ &ops, "y" }, sizeof(y));
+	memcpy(&x, (&(struct liveupdate_flb){ &ops, "x" }), sizeof(x));
+	memcpy(&y, (&(struct liveupdate_flb){ &ops, "y" }), sizeof(y));
 }
 
 static int add_flbs(void)

@@ -336,7 +336,7 @@ static void failed_boot(struct kunit *test)
 {
 	struct luo *luo = &mock->luo;
 
-	memcpy(&c, &(struct liveupdate_subsystem){ &ops, "c", after_a },
+	memcpy(&c, (&(struct liveupdate_subsystem){ &ops, "c", after_a }),
 	       sizeof(c));
 	add_three(test);
 	hand_over(test);
@@ -376,10 +376,10 @@ static int init(struct kunit *test)
 	if (!mock)
 		return -ENOMEM;
 
-	memcpy(&a, &(struct liveupdate_subsystem){ &ops, "a" }, sizeof(a));
-	memcpy(&b, &(struct liveupdate_subsystem){ &ops, "b", after_a },
+	memcpy(&a, (&(struct liveupdate_subsystem){ &ops, "a" }), sizeof(a));
+	memcpy(&b, (&(struct liveupdate_subsystem){ &ops, "b", after_a }),
 	       sizeof(b));
-	memcpy(&c, &(struct liveupdate_subsystem){ &ops, "c", after_a_b },
+	memcpy(&c, (&(struct liveupdate_subsystem){ &ops, "c", after_a_b }),
 	       sizeof(c));
 	return luo_init(&mock->luo);
 }
