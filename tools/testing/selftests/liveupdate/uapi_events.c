@@ -11,8 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../kselftest_harness.h"
-#include "lib/luo_lib.h"
+#include "uapi.h"
 
 static int state_of(int dev)
 {

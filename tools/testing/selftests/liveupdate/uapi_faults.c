@@ -12,8 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../kselftest_harness.h"
-#include "lib/luo_lib.h"
+#include "uapi.h"
 
 /* More allocations than any call here makes; a sweep that gets there hangs */
 #define SWEEP_MAX	2000

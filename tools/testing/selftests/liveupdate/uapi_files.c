@@ -18,8 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../kselftest_harness.h"
-#include "lib/luo_lib.h"
+#include "uapi.h"
 
 #ifndef __NR_memfd_secret
 #define __NR_memfd_secret	447

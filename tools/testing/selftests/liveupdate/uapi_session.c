@@ -18,8 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../kselftest_harness.h"
-#include "lib/luo_lib.h"
+#include "uapi.h"
 
 #define ANON_INODE_FS_MAGIC	0x09041934
 #define NAME_63 "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-"

@@ -12,8 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../kselftest_harness.h"
-#include "lib/luo_lib.h"
+#include "uapi.h"
 
 #define SYSFS	"/sys/kernel/liveupdate"
 #define WHAT	SYSFS "/"

@@ -208,7 +208,7 @@ static void start(struct runner *runner, struct note *note, bool stay)
 static void await(struct runner *runner, struct note *note)
 {
 	struct pollfd p = { .fd = runner->done, .events = POLLIN };
-	unsigned int seconds = runner->test->timeout ?: TIMEOUT;
+	unsigned int seconds = (runner->test->timeout ?: TIMEOUT) * slower();
 	char byte;
 
 	if (poll(&p, 1, seconds * 1000) <= 0) {

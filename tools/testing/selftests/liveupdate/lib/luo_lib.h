@@ -102,6 +102,7 @@ int become_namespace_root(void);
 long memcg_stat(const char *name, const char *key);
 int stay_on_cpu(int cpu);
 uint64_t now_ms(void);
+unsigned int slower(void);
 
 /* watch.c: sysfs, uevents, the log, traces, debugfs */
 extern const char sysfs_abi[]; /* its description, from Documentation/ABI */

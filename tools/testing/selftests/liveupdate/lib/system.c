@@ -302,3 +302,11 @@ uint64_t now_ms(void)
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
 }
+
+/* How many times longer than usual things may take on this kernel */
+unsigned int slower(void)
+{
+	const char *times = getenv("SLOWER");
+
+	return times && atoi(times) > 0 ? atoi(times) : 1;
+}
