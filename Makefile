@@ -14,11 +14,13 @@
 #
 # KERNEL_SRC=DIR  take the kernel tree in DIR as the base
 # ACCEL=kvm       run the VMs with KVM instead of emulation
+# KERNEL=debug    the kernel that looks for faults (KASAN, leaks, ...), for make
+#                 kernel, test, demo and shell; KERNEL=kcsan, for data races
 
-export V KERNEL_SRC ACCEL PLAIN
+export V KERNEL_SRC ACCEL PLAIN KERNEL
 
 help:
-	@sed -n 's/^#   //p' Makefile
+	@sed -n '/^#   make/,/^$$/s/^# \{0,1\}//p' Makefile
 
 kernel:
 	@scripts/kernel

@@ -4,7 +4,8 @@
 # What the scripts share: paths, messages, progress.  Source it, do not run it.
 #
 # Environment: BUILD, folder of everything that is made (default build/);
-# V=1 shows all output of the long steps.
+# V=1 shows all output of the long steps; KERNEL, which kernel: the usual one, or
+# debug or kcsan, which have configs/debug.config over the usual configuration.
 
 set -euo pipefail
 
@@ -28,6 +29,18 @@ failed_at()
 	*) say "${0##*/}: line $2 ended with status $1: $3" ;;
 	esac
 }
+
+# What the names of a kernel's tree, images and runs end with
+variant=${KERNEL:+-$KERNEL}
+
+# How many times longer than with the usual kernel things may take
+case ${KERNEL:-} in
+'')	slower=1 ;;
+debug)	slower=4 ;;
+kcsan)	slower=4 ;;
+*)	echo "KERNEL=$KERNEL: there are only debug and kcsan" >&2
+	exit 1 ;;
+esac
 
 # Folders of the repository that lie over those of the kernel tree
 overlay_folders=(arch Documentation drivers fs include kernel lib mm samples
