@@ -691,6 +691,8 @@ int luo_chardev_register(struct luo *luo);
  * @state:       protected by @transition
  * @updated:     the previous kernel left something, and FINISH has not come;
  *               protected by @transition
+ * @settled:     FINISH is due as soon as the state is UPDATED again; protected by
+ *               @transition
  * @finished:    FINISH has come; protected by @transition
  * @ready:       boot is through; protected by @transition
  * @changes:     counts changes of @state; protected by @transition
@@ -723,6 +725,7 @@ struct luo {
 	struct rw_semaphore transition;
 	enum liveupdate_state state;
 	bool updated;
+	bool settled;
 	bool finished;
 	bool ready;
 	u64 changes;

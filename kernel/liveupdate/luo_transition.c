@@ -131,6 +131,28 @@ static int prepare(struct luo *luo)
 	return err;
 }
 
+static int finish(struct luo *luo)
+{
+	u64 start = ktime_get_ns();
+	int next;
+
+	next = next_state(luo, LIVEUPDATE_EVENT_FINISH);
+	if (next < 0)
+		return next;
+	if (luo_sessions_claimed(luo))
+		return -EBUSY;
+
+	luo_sessions_discard(luo);
+	luo_flbs_finish_all(luo);
+	luo_subsystems_finish(luo);
+	luo->updated = false;
+	luo->settled = false;
+	luo->finished = true;
+	luo->phase_ns[LIVEUPDATE_PHASE_FINISH] = ktime_get_ns() - start;
+	set_state(luo, next, start);
+	return 0;
+}
+
 static int cancel(struct luo *luo)
 {
 	u64 start = ktime_get_ns();
@@ -142,6 +164,10 @@ static int cancel(struct luo *luo)
 
 	leave_steps(luo, prepare_steps, ARRAY_SIZE(prepare_steps));
 	set_state(luo, next, start);
+	/* The last session was finished while the next update was prepared */
+	if (luo->settled)
+		finish(luo);
+
 	return 0;
 }
 
@@ -159,27 +185,6 @@ static int freeze(struct luo *luo)
 		set_state(luo, next, start);
 
 	return err;
-}
-
-static int finish(struct luo *luo)
-{
-	u64 start = ktime_get_ns();
-	int next;
-
-	next = next_state(luo, LIVEUPDATE_EVENT_FINISH);
-	if (next < 0)
-		return next;
-	if (luo_sessions_claimed(luo))
-		return -EBUSY;
-
-	luo_sessions_discard(luo);
-	luo_flbs_finish_all(luo);
-	luo_subsystems_finish(luo);
-	luo->updated = false;
-	luo->finished = true;
-	luo->phase_ns[LIVEUPDATE_PHASE_FINISH] = ktime_get_ns() - start;
-	set_state(luo, next, start);
-	return 0;
 }
 
 /* What fails from here until watch_failures(luo, false) is remembered */
@@ -238,9 +243,12 @@ void luo_transition_settle(struct luo *luo)
 		return;
 
 	guard(rwsem_write)(&luo->transition);
-	if (luo->state == LIVEUPDATE_STATE_UPDATED &&
-	    !luo_sessions_unfinished(luo))
+	if (luo_sessions_unfinished(luo))
+		return;
+	if (luo->state == LIVEUPDATE_STATE_UPDATED)
 		finish(luo);
+	else
+		luo->settled = luo->updated;
 }
 
 /*

@@ -57,6 +57,10 @@ struct xarray {};
 #undef __packed
 #define __packed		__attribute__((__packed__))
 #define __private
+#define __guarded_by(...)
+#undef __printf
+#define __printf(_format, _args) \
+	__attribute__((__format__(__printf__, _format, _args)))
 #define EXPORT_SYMBOL_GPL(_name)
 #define cond_resched()		((void)0)
 

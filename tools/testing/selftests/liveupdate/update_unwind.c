@@ -479,10 +479,17 @@ static void fail_finish(struct note *note)
 	check_log("can-finish f1; can-finish f2");
 	check_text(LUO_SYSFS "state", "updated");
 	OK(mock_steer("clear"));
+
+	/* The next update is prepared already: this one is over when that is cancelled */
+	OK(prepare());
+	check_log("prepare mock-a; prepare mock-b; prepare mock-c");
 	OK(finish());
 	check_log("can-finish f1; can-finish f2; can-finish f3; "
 		  "finish f3; finish f2; finish f1; "
-		  "retrieve mock-y; finish mock-y; retrieve mock-x; finish mock-x; "
+		  "retrieve mock-y; finish mock-y; retrieve mock-x; finish mock-x");
+	check_text(LUO_SYSFS "state", "prepared");
+	OK(luo_send_event(LIVEUPDATE_EVENT_CANCEL));
+	check_log("cancel mock-c; cancel mock-b; cancel mock-a; "
 		  "finish mock-c; finish mock-b; finish mock-a");
 	check_text(LUO_SYSFS "state", "normal");
 	CHECK_EQ(-ENODATA, mock_get("mock-x-incoming"));
