@@ -317,25 +317,26 @@ struct luo_session {
 /**
  * struct luo_sessions - the sessions of one direction
  * @lock:   protects all below, and the state of each session. A transition has
- *          luo.transition for writing, and needs it for @names and @order only
+ *          luo.transition for writing, and needs it for the last three only
+ * @list:   all of them, in the order in which they came
+ * @count:  length of @list
+ * @blocks: outgoing: room for as many records as there are sessions
  * @names:  all of them by name. Outgoing names are unique; among the incoming
  *          there can be two of a name, when one was carried over from an update
  *          before
- * @list:   all of them, in the order in which they came
  * @order:  all of them, by their seq
- * @count:  length of @list
  * @seq:    given to the last one
- * @blocks: outgoing: room for as many records as there are sessions
  */
 struct luo_sessions {
 	/* see above for what it protects */
 	struct mutex lock;
-	struct rhltable names __guarded_by(&lock);
 	struct list_head list;
-	struct xarray order __guarded_by(&lock);
 	u64 count;
-	u64 seq __guarded_by(&lock);
 	struct kho_block_set blocks;
+
+	struct rhltable names __guarded_by(&lock);
+	struct xarray order __guarded_by(&lock);
+	u64 seq __guarded_by(&lock);
 };
 
 int luo_sessions_init(struct luo_sessions *sessions);
@@ -520,10 +521,10 @@ struct luo_call {
 struct luo_failure {
 	/* see above for what it protects */
 	spinlock_t lock;
-	bool closed __guarded_by(&lock);
-	int err __guarded_by(&lock);
-	enum liveupdate_phase phase __guarded_by(&lock);
-	char who[LIVEUPDATE_PARTICIPANT_LENGTH] __guarded_by(&lock);
+	bool closed;
+	int err;
+	enum liveupdate_phase phase;
+	char who[LIVEUPDATE_PARTICIPANT_LENGTH];
 };
 
 const char *luo_phase_name(enum liveupdate_phase phase);
@@ -562,6 +563,7 @@ struct luo_quarantine {
 	bool panic;
 	/* see above for what it protects */
 	spinlock_t lock;
+
 	u64 count __guarded_by(&lock);
 	struct luo_damage damages[LUO_DAMAGES_KEPT] __guarded_by(&lock);
 };

@@ -54,13 +54,13 @@ struct xarray {};
 #define spinlock_t		struct spinlock
 #define wait_queue_head_t	struct wait_queue_head
 
-#undef __packed
-#define __packed		__attribute__((__packed__))
-#define __private
 #define __guarded_by(...)
 #undef __printf
 #define __printf(_format, _args) \
 	__attribute__((__format__(__printf__, _format, _args)))
+#undef __packed
+#define __packed		__attribute__((__packed__))
+#define __private
 #define EXPORT_SYMBOL_GPL(_name)
 #define cond_resched()		((void)0)
 

@@ -23,8 +23,8 @@
 #include <linux/module.h>
 #include <linux/reboot.h>
 #include <linux/seq_file.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
-#include <linux/unaligned.h>
 #include <linux/wait.h>
 
 /* Values of "hold" */
@@ -74,7 +74,7 @@ static int read_u64(const void *fdt, int node, const char *name, u64 *value)
 		return -ENOENT;
 
 	/* As KHO writes them: of this machine's byte order */
-	*value = get_unaligned((const u64 *)property);
+	memcpy(value, property, sizeof(*value));
 	return 0;
 }
 

@@ -347,105 +347,105 @@ static void check(struct note *note)
 
 /* ---- The record of a session ---- */
 
-CORRUPT(session_unknown, { SESSION_VERSION, TO, 0x3276, SESSION_LOST });
-CORRUPT(session_compatible_zero, { SESSION_COMPATIBLE, FILL, 0, SESSION_LOST });
-CORRUPT(session_compatible_endless, { SESSION_COMPATIBLE, FILL, 'x', SESSION_LOST });
-CORRUPT(session_name_empty, { SESSION_NAME, FILL, 0, SESSION_LOST });
-CORRUPT(session_name_endless, { SESSION_NAME, FILL, 'x', SESSION_LOST });
+CORRUPT(session_unknown, { SESSION_VERSION, TO, 0x3276, SESSION_LOST, false });
+CORRUPT(session_compatible_zero, { SESSION_COMPATIBLE, FILL, 0, SESSION_LOST, false });
+CORRUPT(session_compatible_endless, { SESSION_COMPATIBLE, FILL, 'x', SESSION_LOST, false });
+CORRUPT(session_name_empty, { SESSION_NAME, FILL, 0, SESSION_LOST, false });
+CORRUPT(session_name_endless, { SESSION_NAME, FILL, 'x', SESSION_LOST, false });
 CORRUPT(session_crc_zero, { SESSION_CRC, TO, 0, SESSION_LOST, true });
 CORRUPT(session_crc_max, { SESSION_CRC, TO, MAX, SESSION_LOST, true });
 CORRUPT(session_name_changed, { SESSION_LETTER, ADD, 1, SESSION_LOST, true });
-CORRUPT(session_files_zero, { SESSION_FILES, TO, 0, SESSION_BAD });
-CORRUPT(session_files_one, { SESSION_FILES, TO, 1, SESSION_BAD });
-CORRUPT(session_files_max, { SESSION_FILES, TO, MAX, SESSION_BAD });
-CORRUPT(session_files_last_page, { SESSION_FILES, TO, MAX << 12, SESSION_BAD });
-CORRUPT(session_files_no_ram, { SESSION_FILES, TO, NO_RAM, SESSION_BAD });
-CORRUPT(session_files_scratch, { SESSION_FILES, SCRATCH, 0, SESSION_BAD });
-CORRUPT(session_files_taken, { SESSION_FILES, TAKEN, 0, SESSION_BAD });
-CORRUPT(session_files_misaligned, { SESSION_FILES, ADD, 8, SESSION_BAD });
-CORRUPT(session_files_aliased, { SESSION_FILES, OTHER, 0, SESSION_BAD });
-CORRUPT(session_count_zero, { SESSION_NR_FILES, TO, 0, SESSION_BAD });
-CORRUPT(session_count_less, { SESSION_NR_FILES, ADD, MAX, SESSION_BAD });
-CORRUPT(session_count_more, { SESSION_NR_FILES, ADD, 1, SESSION_BAD });
-CORRUPT(session_count_block, { SESSION_NR_FILES, TO, PER_BLOCK(file_ser) + 1, SESSION_BAD });
-CORRUPT(session_count_max, { SESSION_NR_FILES, TO, MAX, SESSION_BAD });
-CORRUPT(session_files_crc_zero, { SESSION_FILES_CRC, TO, 0, SESSION_BAD });
-CORRUPT(session_files_crc_max, { SESSION_FILES_CRC, TO, MAX, SESSION_BAD });
+CORRUPT(session_files_zero, { SESSION_FILES, TO, 0, SESSION_BAD, false });
+CORRUPT(session_files_one, { SESSION_FILES, TO, 1, SESSION_BAD, false });
+CORRUPT(session_files_max, { SESSION_FILES, TO, MAX, SESSION_BAD, false });
+CORRUPT(session_files_last_page, { SESSION_FILES, TO, MAX << 12, SESSION_BAD, false });
+CORRUPT(session_files_no_ram, { SESSION_FILES, TO, NO_RAM, SESSION_BAD, false });
+CORRUPT(session_files_scratch, { SESSION_FILES, SCRATCH, 0, SESSION_BAD, false });
+CORRUPT(session_files_taken, { SESSION_FILES, TAKEN, 0, SESSION_BAD, false });
+CORRUPT(session_files_misaligned, { SESSION_FILES, ADD, 8, SESSION_BAD, false });
+CORRUPT(session_files_aliased, { SESSION_FILES, OTHER, 0, SESSION_BAD, false });
+CORRUPT(session_count_zero, { SESSION_NR_FILES, TO, 0, SESSION_BAD, false });
+CORRUPT(session_count_less, { SESSION_NR_FILES, ADD, MAX, SESSION_BAD, false });
+CORRUPT(session_count_more, { SESSION_NR_FILES, ADD, 1, SESSION_BAD, false });
+CORRUPT(session_count_block, { SESSION_NR_FILES, TO, PER_BLOCK(file_ser) + 1, SESSION_BAD, false });
+CORRUPT(session_count_max, { SESSION_NR_FILES, TO, MAX, SESSION_BAD, false });
+CORRUPT(session_files_crc_zero, { SESSION_FILES_CRC, TO, 0, SESSION_BAD, false });
+CORRUPT(session_files_crc_max, { SESSION_FILES_CRC, TO, MAX, SESSION_BAD, false });
 
 /* ---- The block that has the records of its files ---- */
 
-CORRUPT(block_next_one, { BLOCK_NEXT, TO, 1, SESSION_BAD });
-CORRUPT(block_next_max, { BLOCK_NEXT, TO, MAX, SESSION_BAD });
-CORRUPT(block_next_itself, { BLOCK_NEXT, ITSELF, 0, SESSION_BAD });
-CORRUPT(block_next_scratch, { BLOCK_NEXT, SCRATCH, 0, SESSION_BAD });
-CORRUPT(block_next_aliased, { BLOCK_NEXT, OTHER, 0, SESSION_BAD });
-CORRUPT(block_count_zero, { BLOCK_COUNT, TO, 0, SESSION_BAD });
-CORRUPT(block_count_less, { BLOCK_COUNT, ADD, MAX, SESSION_BAD });
-CORRUPT(block_count_more, { BLOCK_COUNT, ADD, 1, SESSION_BAD });
-CORRUPT(block_count_max, { BLOCK_COUNT, TO, MAX, SESSION_BAD });
+CORRUPT(block_next_one, { BLOCK_NEXT, TO, 1, SESSION_BAD, false });
+CORRUPT(block_next_max, { BLOCK_NEXT, TO, MAX, SESSION_BAD, false });
+CORRUPT(block_next_itself, { BLOCK_NEXT, ITSELF, 0, SESSION_BAD, false });
+CORRUPT(block_next_scratch, { BLOCK_NEXT, SCRATCH, 0, SESSION_BAD, false });
+CORRUPT(block_next_aliased, { BLOCK_NEXT, OTHER, 0, SESSION_BAD, false });
+CORRUPT(block_count_zero, { BLOCK_COUNT, TO, 0, SESSION_BAD, false });
+CORRUPT(block_count_less, { BLOCK_COUNT, ADD, MAX, SESSION_BAD, false });
+CORRUPT(block_count_more, { BLOCK_COUNT, ADD, 1, SESSION_BAD, false });
+CORRUPT(block_count_max, { BLOCK_COUNT, TO, MAX, SESSION_BAD, false });
 
 /* ---- The record of a file ---- */
 
-CORRUPT(file_unknown, { FILE_LETTER, ADD, 1, FILE_UNKNOWN });
-CORRUPT(file_compatible_empty, { FILE_COMPATIBLE, FILL, 0, FILE_LOST });
-CORRUPT(file_compatible_endless, { FILE_COMPATIBLE, FILL, 'x', FILE_LOST });
+CORRUPT(file_unknown, { FILE_LETTER, ADD, 1, FILE_UNKNOWN, false });
+CORRUPT(file_compatible_empty, { FILE_COMPATIBLE, FILL, 0, FILE_LOST, false });
+CORRUPT(file_compatible_endless, { FILE_COMPATIBLE, FILL, 'x', FILE_LOST, false });
 CORRUPT(file_changed, { FILE_TOKEN, TO, 77, SESSION_BAD, true });
-CORRUPT(file_data_zero, { FILE_DATA, TO, 0, FILE_BAD });
-CORRUPT(file_data_one, { FILE_DATA, TO, 1, FILE_BAD });
-CORRUPT(file_data_max, { FILE_DATA, TO, MAX, FILE_BAD });
-CORRUPT(file_data_no_ram, { FILE_DATA, TO, NO_RAM, FILE_BAD });
-CORRUPT(file_data_scratch, { FILE_DATA, SCRATCH, 0, FILE_BAD });
-CORRUPT(file_data_taken, { FILE_DATA, TAKEN, 0, FILE_BAD });
-CORRUPT(file_data_misaligned, { FILE_DATA, ADD, 64, FILE_BAD });
-CORRUPT(file_data_its_block, { FILE_DATA, ITSELF, 0, FILE_BAD });
-CORRUPT(file_data_aliased, { FILE_DATA, OTHER, 0, FILE_BAD });
+CORRUPT(file_data_zero, { FILE_DATA, TO, 0, FILE_BAD, false });
+CORRUPT(file_data_one, { FILE_DATA, TO, 1, FILE_BAD, false });
+CORRUPT(file_data_max, { FILE_DATA, TO, MAX, FILE_BAD, false });
+CORRUPT(file_data_no_ram, { FILE_DATA, TO, NO_RAM, FILE_BAD, false });
+CORRUPT(file_data_scratch, { FILE_DATA, SCRATCH, 0, FILE_BAD, false });
+CORRUPT(file_data_taken, { FILE_DATA, TAKEN, 0, FILE_BAD, false });
+CORRUPT(file_data_misaligned, { FILE_DATA, ADD, 64, FILE_BAD, false });
+CORRUPT(file_data_its_block, { FILE_DATA, ITSELF, 0, FILE_BAD, false });
+CORRUPT(file_data_aliased, { FILE_DATA, OTHER, 0, FILE_BAD, false });
 
 /* ---- The record of a memfd ---- */
 
-CORRUPT(memfd_size_zero, { MEMFD_SIZE, TO, 0, FILE_BAD });
-CORRUPT(memfd_size_less, { MEMFD_SIZE, TO, PAGE, FILE_BAD });
-CORRUPT(memfd_size_max, { MEMFD_SIZE, TO, MAX, FILE_BAD });
-CORRUPT(memfd_size_negative, { MEMFD_SIZE, TO, 1ULL << 63, FILE_BAD });
-CORRUPT(memfd_position_max, { MEMFD_POS, TO, MAX, FILE_BAD });
-CORRUPT(memfd_seals_unknown, { MEMFD_SEALS, TO, 1 << 20, FILE_BAD });
-CORRUPT(memfd_flags_unknown, { MEMFD_FLAGS, TO, MAX, FILE_BAD });
-CORRUPT(memfd_mode_bad, { MEMFD_MODE, TO, 0100777, FILE_BAD });
-CORRUPT(memfd_reopened_bad, { MEMFD_REOPENED, TO, 2, FILE_BAD });
-CORRUPT(memfd_name_endless, { MEMFD_NAME, FILL, 'x', FILE_BAD });
-CORRUPT(memfd_name_empty, { MEMFD_NAME, FILL, 0, FILE_BAD });
+CORRUPT(memfd_size_zero, { MEMFD_SIZE, TO, 0, FILE_BAD, false });
+CORRUPT(memfd_size_less, { MEMFD_SIZE, TO, PAGE, FILE_BAD, false });
+CORRUPT(memfd_size_max, { MEMFD_SIZE, TO, MAX, FILE_BAD, false });
+CORRUPT(memfd_size_negative, { MEMFD_SIZE, TO, 1ULL << 63, FILE_BAD, false });
+CORRUPT(memfd_position_max, { MEMFD_POS, TO, MAX, FILE_BAD, false });
+CORRUPT(memfd_seals_unknown, { MEMFD_SEALS, TO, 1 << 20, FILE_BAD, false });
+CORRUPT(memfd_flags_unknown, { MEMFD_FLAGS, TO, MAX, FILE_BAD, false });
+CORRUPT(memfd_mode_bad, { MEMFD_MODE, TO, 0100777, FILE_BAD, false });
+CORRUPT(memfd_reopened_bad, { MEMFD_REOPENED, TO, 2, FILE_BAD, false });
+CORRUPT(memfd_name_endless, { MEMFD_NAME, FILL, 'x', FILE_BAD, false });
+CORRUPT(memfd_name_empty, { MEMFD_NAME, FILL, 0, FILE_BAD, false });
 CORRUPT(memfd_crc_zero, { MEMFD_CRC, TO, 0, FILE_BAD, true });
 CORRUPT(memfd_changed, { MEMFD_UID, ADD, 1, FILE_BAD, true });
-CORRUPT(memfd_kept_zero, { MEMFD_KEPT_FIRST, TO, 0, FILE_BAD });
-CORRUPT(memfd_kept_max, { MEMFD_KEPT_FIRST, TO, MAX, FILE_BAD });
-CORRUPT(memfd_kept_scratch, { MEMFD_KEPT_FIRST, SCRATCH, 0, FILE_BAD });
-CORRUPT(memfd_kept_itself, { MEMFD_KEPT_FIRST, ITSELF, 0, FILE_BAD });
-CORRUPT(memfd_kept_none, { MEMFD_KEPT_COUNT, TO, 0, FILE_BAD });
-CORRUPT(memfd_kept_more, { MEMFD_KEPT_COUNT, ADD, 1, FILE_BAD });
-CORRUPT(memfd_kept_many, { MEMFD_KEPT_COUNT, TO, MAX, FILE_BAD });
+CORRUPT(memfd_kept_zero, { MEMFD_KEPT_FIRST, TO, 0, FILE_BAD, false });
+CORRUPT(memfd_kept_max, { MEMFD_KEPT_FIRST, TO, MAX, FILE_BAD, false });
+CORRUPT(memfd_kept_scratch, { MEMFD_KEPT_FIRST, SCRATCH, 0, FILE_BAD, false });
+CORRUPT(memfd_kept_itself, { MEMFD_KEPT_FIRST, ITSELF, 0, FILE_BAD, false });
+CORRUPT(memfd_kept_none, { MEMFD_KEPT_COUNT, TO, 0, FILE_BAD, false });
+CORRUPT(memfd_kept_more, { MEMFD_KEPT_COUNT, ADD, 1, FILE_BAD, false });
+CORRUPT(memfd_kept_many, { MEMFD_KEPT_COUNT, TO, MAX, FILE_BAD, false });
 CORRUPT(memfd_kept_crc, { MEMFD_KEPT_CRC, TO, 0, FILE_BAD, true });
-CORRUPT(memfd_late_wild, { MEMFD_LATE_FIRST, TAKEN, 0, FILE_BAD });
-CORRUPT(memfd_late_count, { MEMFD_LATE_COUNT, TO, 1, FILE_BAD });
+CORRUPT(memfd_late_wild, { MEMFD_LATE_FIRST, TAKEN, 0, FILE_BAD, false });
+CORRUPT(memfd_late_count, { MEMFD_LATE_COUNT, TO, 1, FILE_BAD, false });
 
 /* ---- The extents of a memfd ---- */
 
-CORRUPT(extents_next_itself, { EXTENTS_NEXT, ITSELF, 0, FILE_BAD });
-CORRUPT(extents_count_zero, { EXTENTS_COUNT, TO, 0, FILE_BAD });
-CORRUPT(extents_count_more, { EXTENTS_COUNT, ADD, 1, FILE_BAD });
-CORRUPT(extents_count_max, { EXTENTS_COUNT, TO, MAX, FILE_BAD });
-CORRUPT(extent_phys_zero, { EXTENT_PHYS, TO, 0, FILE_BAD });
-CORRUPT(extent_phys_max, { EXTENT_PHYS, TO, MAX, FILE_BAD });
-CORRUPT(extent_phys_no_ram, { EXTENT_PHYS, TO, NO_RAM, FILE_BAD });
-CORRUPT(extent_phys_scratch, { EXTENT_PHYS, SCRATCH, 0, FILE_BAD });
-CORRUPT(extent_phys_taken, { EXTENT_PHYS, TAKEN, 0, FILE_BAD });
-CORRUPT(extent_phys_its_block, { EXTENT_PHYS, ITSELF, 0, FILE_BAD });
-CORRUPT(extent_phys_aliased, { EXTENT_PHYS, OTHER, 0, FILE_BAD });
-CORRUPT(extent_order_wrong, { EXTENT_PHYS, ADD, 1, FILE_BAD });
-CORRUPT(extent_order_max, { EXTENT_PHYS, ADD, 63, FILE_BAD });
-CORRUPT(extent_index_beyond, { EXTENT_INDEX, TO, 1 << 20, FILE_BAD });
-CORRUPT(extent_index_max, { EXTENT_INDEX, TO, MAX, FILE_BAD });
-CORRUPT(extent_pages_zero, { EXTENT_PAGES, TO, 0, FILE_BAD });
-CORRUPT(extent_pages_more, { EXTENT_PAGES, TO, 1 << 20, FILE_BAD });
-CORRUPT(extent_pages_max, { EXTENT_PAGES, TO, MAX, FILE_BAD });
+CORRUPT(extents_next_itself, { EXTENTS_NEXT, ITSELF, 0, FILE_BAD, false });
+CORRUPT(extents_count_zero, { EXTENTS_COUNT, TO, 0, FILE_BAD, false });
+CORRUPT(extents_count_more, { EXTENTS_COUNT, ADD, 1, FILE_BAD, false });
+CORRUPT(extents_count_max, { EXTENTS_COUNT, TO, MAX, FILE_BAD, false });
+CORRUPT(extent_phys_zero, { EXTENT_PHYS, TO, 0, FILE_BAD, false });
+CORRUPT(extent_phys_max, { EXTENT_PHYS, TO, MAX, FILE_BAD, false });
+CORRUPT(extent_phys_no_ram, { EXTENT_PHYS, TO, NO_RAM, FILE_BAD, false });
+CORRUPT(extent_phys_scratch, { EXTENT_PHYS, SCRATCH, 0, FILE_BAD, false });
+CORRUPT(extent_phys_taken, { EXTENT_PHYS, TAKEN, 0, FILE_BAD, false });
+CORRUPT(extent_phys_its_block, { EXTENT_PHYS, ITSELF, 0, FILE_BAD, false });
+CORRUPT(extent_phys_aliased, { EXTENT_PHYS, OTHER, 0, FILE_BAD, false });
+CORRUPT(extent_order_wrong, { EXTENT_PHYS, ADD, 1, FILE_BAD, false });
+CORRUPT(extent_order_max, { EXTENT_PHYS, ADD, 63, FILE_BAD, false });
+CORRUPT(extent_index_beyond, { EXTENT_INDEX, TO, 1 << 20, FILE_BAD, false });
+CORRUPT(extent_index_max, { EXTENT_INDEX, TO, MAX, FILE_BAD, false });
+CORRUPT(extent_pages_zero, { EXTENT_PAGES, TO, 0, FILE_BAD, false });
+CORRUPT(extent_pages_more, { EXTENT_PAGES, TO, 1 << 20, FILE_BAD, false });
+CORRUPT(extent_pages_max, { EXTENT_PAGES, TO, MAX, FILE_BAD, false });
 
 /* Of a session that nobody touched, all is there */
 static void check_untouched(struct note *note)
@@ -570,26 +570,26 @@ static void check_list(struct note *note)
 #define ALL	"handover"
 
 ROOT(1, root_checksum, { "", "number", 0, ADD, 1, ALL, true });
-ROOT(2, root_unknown, { "", "compatible", 0, FILL, 'x', ALL });
-ROOT(3, root_release_endless, { "", "release", 0, FILL, 'x', ALL });
-ROOT(4, root_magic, { NULL, NULL, 0, TO, 0, ALL });
-ROOT(5, root_size_max, { NULL, NULL, 4, TO, ~0U, ALL });
-ROOT(6, root_size_small, { NULL, NULL, 4, TO, 48, ALL });
-ROOT(7, root_struct_max, { NULL, NULL, 8, TO, ~0U & ~3, ALL });
-ROOT(8, root_strings_max, { NULL, NULL, 12, TO, ~0U, ALL });
-ROOT(9, root_sessions_unknown, { "sessions", "compatible", 0, FILL, 'x', ALL });
-ROOT(10, root_first_zero, { "sessions", "first", 0, TO, 0, "list of 1 sessions" });
-ROOT(11, root_first_max, { "sessions", "first", 0, TO, MAX, "list of 1 sessions" });
-ROOT(12, root_first_no_ram, { "sessions", "first", 0, TO, NO_RAM, "list of 1 sessions" });
-ROOT(13, root_first_scratch, { "sessions", "first", 0, SCRATCH, 0, "list of 1 sessions" });
-ROOT(14, root_first_misaligned, { "sessions", "first", 0, ADD, 8, "list of 1 sessions" });
-ROOT(15, root_count_zero, { "sessions", "count", 0, TO, 0, "list of 0 sessions" });
-ROOT(16, root_count_more, { "sessions", "count", 0, ADD, 1, "list of 2 sessions" });
-ROOT(17, root_count_max, { "sessions", "count", 0, TO, MAX, "list of 184467440737" });
-LIST(18, list_next_itself, { BLOCK_NEXT, ITSELF, 0, SESSION_LOST });
-LIST(19, list_next_scratch, { BLOCK_NEXT, SCRATCH, 0, SESSION_LOST });
-LIST(20, list_count_zero, { BLOCK_COUNT, TO, 0, SESSION_LOST });
-LIST(21, list_count_max, { BLOCK_COUNT, TO, MAX, SESSION_LOST });
+ROOT(2, root_unknown, { "", "compatible", 0, FILL, 'x', ALL, false });
+ROOT(3, root_release_endless, { "", "release", 0, FILL, 'x', ALL, false });
+ROOT(4, root_magic, { NULL, NULL, 0, TO, 0, ALL, false });
+ROOT(5, root_size_max, { NULL, NULL, 4, TO, ~0U, ALL, false });
+ROOT(6, root_size_small, { NULL, NULL, 4, TO, 48, ALL, false });
+ROOT(7, root_struct_max, { NULL, NULL, 8, TO, ~0U & ~3, ALL, false });
+ROOT(8, root_strings_max, { NULL, NULL, 12, TO, ~0U, ALL, false });
+ROOT(9, root_sessions_unknown, { "sessions", "compatible", 0, FILL, 'x', ALL, false });
+ROOT(10, root_first_zero, { "sessions", "first", 0, TO, 0, "list of 1 sessions", false });
+ROOT(11, root_first_max, { "sessions", "first", 0, TO, MAX, "list of 1 sessions", false });
+ROOT(12, root_first_no_ram, { "sessions", "first", 0, TO, NO_RAM, "list of 1 sessions", false });
+ROOT(13, root_first_scratch, { "sessions", "first", 0, SCRATCH, 0, "list of 1 sessions", false });
+ROOT(14, root_first_misaligned, { "sessions", "first", 0, ADD, 8, "list of 1 sessions", false });
+ROOT(15, root_count_zero, { "sessions", "count", 0, TO, 0, "list of 0 sessions", false });
+ROOT(16, root_count_more, { "sessions", "count", 0, ADD, 1, "list of 2 sessions", false });
+ROOT(17, root_count_max, { "sessions", "count", 0, TO, MAX, "list of 184467440737", false });
+LIST(18, list_next_itself, { BLOCK_NEXT, ITSELF, 0, SESSION_LOST, false });
+LIST(19, list_next_scratch, { BLOCK_NEXT, SCRATCH, 0, SESSION_LOST, false });
+LIST(20, list_count_zero, { BLOCK_COUNT, TO, 0, SESSION_LOST, false });
+LIST(21, list_count_max, { BLOCK_COUNT, TO, MAX, SESSION_LOST, false });
 
 /* ---- With liveupdate_on_error=panic, the next kernel does not get this far ---- */
 
