@@ -15,7 +15,7 @@
 # KERNEL_SRC=DIR  take the kernel tree in DIR as the base
 # ACCEL=kvm       run the VMs with KVM instead of emulation
 # KERNEL=debug    the kernel that looks for faults (KASAN, leaks, ...), for make
-#                 kernel, test, demo and shell; KERNEL=kcsan, for data races
+#                 kernel, test, demo and shell
 
 export V KERNEL_SRC ACCEL PLAIN KERNEL
 
