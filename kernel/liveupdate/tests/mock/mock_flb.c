@@ -101,38 +101,38 @@ int mock_flbs_add_file(int change)
 	return add_file(&mocks[0], change) ?: add_file(&mocks[1], change);
 }
 
+static void show_count(struct seq_file *m, int err, const struct mock_ser *ser)
+{
+	if (err)
+		seq_printf(m, "%d\n", err);
+	else
+		seq_printf(m, "%llu\n", ser->value);
+}
+
 static int outgoing_show(struct seq_file *m, void *unused)
 {
-	struct liveupdate_flb *flb = m->private;
-	void *obj;
+	void *obj = NULL;
 	int err;
 
-	err = liveupdate_flb_get_outgoing(flb, &obj);
-	if (err) {
-		seq_printf(m, "%d\n", err);
-		return 0;
-	}
+	err = liveupdate_flb_get_outgoing(m->private, &obj);
+	show_count(m, err, obj);
+	if (!err)
+		liveupdate_flb_put_outgoing(m->private);
 
-	seq_printf(m, "%llu\n", ((struct mock_ser *)obj)->value);
-	liveupdate_flb_put_outgoing(flb);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(outgoing);
 
 static int incoming_show(struct seq_file *m, void *unused)
 {
-	struct liveupdate_flb *flb = m->private;
-	void *obj;
+	void *obj = NULL;
 	int err;
 
-	err = liveupdate_flb_get_incoming(flb, &obj);
-	if (err) {
-		seq_printf(m, "%d\n", err);
-		return 0;
-	}
+	err = liveupdate_flb_get_incoming(m->private, &obj);
+	show_count(m, err, obj);
+	if (!err)
+		liveupdate_flb_put_incoming(m->private);
 
-	seq_printf(m, "%llu\n", ((struct mock_ser *)obj)->value);
-	liveupdate_flb_put_incoming(flb);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(incoming);
