@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Live update of memfds: what is shared by memfd_luo.c, which preserves and
- * restores them, and memfd_luo_check.c, which looks at what comes from the
- * previous kernel.
+ * Live update of memfds: what its parts share. memfd_luo.c is the file handler,
+ * memfd_luo_out.c preserves pages, memfd_luo_in.c restores them, and
+ * memfd_luo_check.c looks at what comes from the previous kernel.
  */
 #ifndef _MM_MEMFD_LUO_H
 #define _MM_MEMFD_LUO_H
 
 #include <linux/fcntl.h>
 #include <linux/kho/abi/memfd.h>
+#include <linux/kho_block.h>
 #include <linux/liveupdate_chain.h>
 #include <linux/types.h>
 
@@ -33,9 +34,85 @@ static inline u64 extent_end(const struct memfd_luo_extent *extent)
 	return extent->index + extent->pages;
 }
 
+/* The extents that are in the page of the head */
+static inline struct memfd_luo_extent *
+memfd_luo_near(const struct memfd_luo_ser *ser)
+{
+	return (struct memfd_luo_extent *)(ser + 1);
+}
+
+/**
+ * struct memfd_luo_out_extents - extents of a memfd that is being preserved
+ * @near:   place of the first ones
+ * @room:   how many go there
+ * @blocks: the others, as they cross
+ * @it:     where the next of these goes
+ * @last:   the last extent, which may still grow, or NULL
+ * @nr:     number of extents
+ * @pages:  sum of their pages
+ */
+struct memfd_luo_out_extents {
+	struct memfd_luo_extent *near;
+	u64 room;
+	struct kho_block_set blocks;
+	struct kho_block_set_it it;
+	struct memfd_luo_extent *last;
+	u64 nr;
+	u64 pages;
+};
+
+/**
+ * struct memfd_luo_out - a memfd that is preserved
+ * @ser:  the page that crosses, of which memfd_luo_out_seal() fills what tells of
+ *        extents
+ * @kept: the pages that it had when it was preserved, in ascending order
+ * @late: those that came after, found when it is frozen
+ *
+ * All is protected by the lock of the file's session.
+ */
+struct memfd_luo_out {
+	struct memfd_luo_ser *ser;
+	struct memfd_luo_out_extents kept;
+	struct memfd_luo_out_extents late;
+};
+
+/**
+ * struct memfd_luo_in - a memfd that came, and is in no file yet
+ * @ser:      its head; taken out of KHO and checked, as are the next two
+ * @kept:     extents that are in blocks
+ * @late:     likewise
+ * @pages:    sum of the pages of all extents
+ * @restored: pages that KHO has given back, counted in the order of extents;
+ *            those that are in no file belong to us
+ *
+ * Kept between two tries to restore it, protected by the lock of the file's
+ * session.
+ */
+struct memfd_luo_in {
+	const struct memfd_luo_ser *ser;
+	struct luo_chain kept;
+	struct luo_chain late;
+	u64 pages;
+	u64 restored;
+};
+
+int memfd_luo_out_init(struct memfd_luo_out *out);
+void memfd_luo_out_destroy(struct memfd_luo_out *out);
+int memfd_luo_keep(struct memfd_luo_out *out, struct file *file);
+void memfd_luo_unkeep(struct memfd_luo_out *out);
+int memfd_luo_keep_late(struct memfd_luo_out *out, struct file *file);
+void memfd_luo_unkeep_late(struct memfd_luo_out *out);
+void memfd_luo_out_seal(struct memfd_luo_out *out);
+
+int memfd_luo_in_init(struct memfd_luo_in *in, u64 phys);
+void memfd_luo_in_destroy(struct memfd_luo_in *in);
+int memfd_luo_fill(struct inode *inode, struct memfd_luo_in *in);
+void memfd_luo_discard(struct memfd_luo_in *in);
+
 unsigned int memfd_luo_piece_order(const struct memfd_luo_extent *extent,
 				   u64 done);
 bool memfd_luo_ser_ok(const struct memfd_luo_ser *ser);
+bool memfd_luo_near_ok(const struct memfd_luo_ser *ser);
 bool memfd_luo_extents_ok(const struct luo_chain *chain, u64 size);
 
 #endif /* _MM_MEMFD_LUO_H */

@@ -87,6 +87,33 @@ static bool extent_memory_ok(const struct memfd_luo_extent *extent)
 	return true;
 }
 
+static bool extent_ok(const struct memfd_luo_extent *extent, u64 size)
+{
+	return extent_shape_ok(extent, size) && extent_memory_ok(extent);
+}
+
+/**
+ * memfd_luo_near_ok - see whether the extents in the head's page can be used
+ * @ser: the head, which passed memfd_luo_ser_ok(); the records are not trusted
+ *
+ * Context: May sleep.
+ * Return: as memfd_luo_extents_ok().
+ */
+bool memfd_luo_near_ok(const struct memfd_luo_ser *ser)
+{
+	const struct memfd_luo_extent *near = memfd_luo_near(ser);
+	u32 i;
+
+	if (crc32c(0, near, ser->near_count * sizeof(*near)) != ser->near_crc)
+		return false;
+	for (i = 0; i < ser->near_count; i++) {
+		if (!extent_ok(&near[i], ser->size))
+			return false;
+	}
+
+	return true;
+}
+
 /**
  * memfd_luo_extents_ok - see whether the extents of a memfd can be used
  * @chain: of struct memfd_luo_extent, taken; the records are not trusted
@@ -106,7 +133,7 @@ bool memfd_luo_extents_ok(const struct luo_chain *chain, u64 size)
 
 	luo_chain_start(&it, chain);
 	while ((extent = luo_chain_next(&it))) {
-		if (!extent_shape_ok(extent, size) || !extent_memory_ok(extent))
+		if (!extent_ok(extent, size))
 			return false;
 	}
 
@@ -125,6 +152,7 @@ bool memfd_luo_ser_ok(const struct memfd_luo_ser *ser)
 	       ser->size <= MAX_LFS_FILESIZE && ser->pos <= MAX_LFS_FILESIZE &&
 	       !(ser->seals & ~MEMFD_SEALS) && !(ser->flags & ~MEMFD_FLAGS) &&
 	       !(ser->mode & ~S_IALLUGO) && ser->reopened <= 1 &&
+	       ser->near_count <= MEMFD_LUO_NEAR &&
 	       strnlen(ser->name, sizeof(ser->name)) < sizeof(ser->name) &&
 	       !strncmp(ser->name, MEMFD_PREFIX, strlen(MEMFD_PREFIX));
 }

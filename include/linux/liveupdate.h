@@ -44,6 +44,10 @@ struct liveupdate_file_op_args {
  * struct liveupdate_file_ops - what a file handler does
  * @can_preserve: whether the handler is in charge of files of this type; must be
  *                quick, and must not sleep for long
+ * @announce:     optional; the file will be preserved: make that cheap. Called again
+ *                after an @unpreserve that leaves the file announced
+ * @unannounce:   undo @announce, while the file is not preserved; there if @announce
+ *                is
  * @preserve:     save the file's state, so that it survives a kexec that can come
  *                at any time after; the file stays in use
  * @unpreserve:   undo @preserve
@@ -71,6 +75,8 @@ struct liveupdate_file_op_args {
 struct liveupdate_file_ops {
 	bool (*can_preserve)(struct liveupdate_file_handler *handler,
 			     struct file *file);
+	int (*announce)(struct liveupdate_file_op_args *args);
+	void (*unannounce)(struct liveupdate_file_op_args *args);
 	int (*preserve)(struct liveupdate_file_op_args *args);
 	void (*unpreserve)(struct liveupdate_file_op_args *args);
 	int (*freeze)(struct liveupdate_file_op_args *args);

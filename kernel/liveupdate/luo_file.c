@@ -182,16 +182,23 @@ static void file_trace(const struct luo_file *lf, enum liveupdate_phase phase,
 	trace_liveupdate_file(lf->session->name, lf->token, phase, err);
 }
 
+/* What tells that two files are the same object */
+static unsigned long id_of(const struct liveupdate_file_handler *handler,
+			   struct file *file)
+{
+	return handler->ops->get_id ? handler->ops->get_id(file) :
+				      (unsigned long)file;
+}
+
 /* Keep the object for this session alone. Called again, it is no error. */
 static int file_take_id(struct luo_file *lf)
 {
-	const struct liveupdate_file_ops *ops = lf->handler->ops;
 	int err;
 
 	if (lf->has_id)
 		return 0;
 
-	lf->id = ops->get_id ? ops->get_id(lf->file) : (unsigned long)lf->file;
+	lf->id = id_of(lf->handler, lf->file);
 	err = rhashtable_lookup_insert_fast(&files_of(lf->session)->ids,
 					    &lf->by_id, id_params);
 	if (err)
@@ -257,6 +264,23 @@ static void file_call_unpreserve(struct luo_file *lf)
 	lf->handler->ops->unpreserve(&args);
 	lf->out = (struct luo_word){};
 	luo_flbs_unpreserve(lf->session->luo, lf->handler);
+}
+
+static int file_call_announce(struct luo_file *lf)
+{
+	struct liveupdate_file_op_args args = op_args(lf, &lf->out);
+
+	if (!lf->handler->ops->announce)
+		return -EOPNOTSUPP;
+
+	return lf->handler->ops->announce(&args);
+}
+
+static void file_call_unannounce(struct luo_file *lf)
+{
+	struct liveupdate_file_op_args args = op_args(lf, &lf->out);
+
+	lf->handler->ops->unannounce(&args);
 }
 
 static int file_call_freeze(struct luo_file *lf)
@@ -339,8 +363,45 @@ static int file_find_handler(struct luo_file *lf)
 	return lf->handler ? 0 : -ENOENT;
 }
 
-static int preserve_new(struct luo_session *session, struct file *file,
-			u64 token, struct liveupdate_file_handler *handler)
+/* Preserve a file of an outgoing session */
+static int file_preserve(struct luo_file *lf)
+{
+	int err = file_call_preserve(lf);
+
+	file_trace(lf, LIVEUPDATE_PHASE_PREPARE, err);
+	lf->preserved = !err;
+
+	return err;
+}
+
+static void file_unpreserve(struct luo_file *lf)
+{
+	file_call_unpreserve(lf);
+	file_trace(lf, LIVEUPDATE_PHASE_CANCEL, 0);
+	lf->preserved = false;
+}
+
+/* Announce a file; where all is prepared, it has to be preserved at once */
+static int file_announce(struct luo_file *lf)
+{
+	bool prepared = lf->session->luo->state == LIVEUPDATE_STATE_PREPARED;
+	int err = file_call_announce(lf);
+
+	lf->announced = !err;
+	if (err || !prepared)
+		return err;
+
+	err = file_preserve(lf);
+	if (err)
+		file_call_unannounce(lf);
+
+	return err;
+}
+
+/* Put a file into a session, where @enter takes it up */
+static int file_enter(struct luo_session *session, struct file *file, u64 token,
+		      struct liveupdate_file_handler *handler,
+		      int (*enter)(struct luo_file *lf))
 {
 	struct luo_file *lf;
 	int err;
@@ -359,8 +420,7 @@ static int preserve_new(struct luo_session *session, struct file *file,
 	if (err)
 		goto drop;
 
-	err = file_call_preserve(lf);
-	file_trace(lf, LIVEUPDATE_PHASE_PREPARE, err);
+	err = enter(lf);
 	if (!err)
 		return 0;
 
@@ -382,30 +442,11 @@ static int make_room(struct luo_session *session)
 					 session->nr_files + 1);
 }
 
-/**
- * luo_file_preserve - put a file into an outgoing session
- * @session: the session
- * @file:    the file
- * @token:   its name in the session
- *
- * Context: Process context, luo.transition held for reading.
- * Return: 0; -EEXIST when the token is used, -ENOENT when no handler is in charge
- * of such files, -ENOSPC when the session has as many as the operator allows, -EBUSY
- * when the file is in a session already, -ENOMEM, -EINTR when killed, or what the
- * handler fails with.
- */
-int luo_file_preserve(struct luo_session *session, struct file *file, u64 token)
+static int add_file(struct luo_session *session, struct file *file, u64 token,
+		    int (*enter)(struct luo_file *lf))
 {
 	struct liveupdate_file_handler *handler;
 	int err;
-
-	ACQUIRE(mutex_kill, lock)(&session->lock);
-	err = ACQUIRE_ERR(mutex_kill, &lock);
-	if (err)
-		return err;
-
-	if (find_token(session, token))
-		return -EEXIST;
 
 	handler = luo_handler_get_for_file(&session->luo->handlers, file);
 	if (!handler)
@@ -417,17 +458,143 @@ int luo_file_preserve(struct luo_session *session, struct file *file, u64 token)
 		return err;
 	}
 
-	err = preserve_new(session, file, token, handler);
+	err = file_enter(session, file, token, handler, enter);
 	if (err)
 		kho_block_set_shrink(&session->blocks, session->nr_files);
 
 	return err;
 }
 
-static void unpreserve(struct luo_file *lf)
+/* Preserve what was announced, by a descriptor of the same object */
+static int preserve_announced(struct luo_file *lf, struct file *file)
 {
-	file_call_unpreserve(lf);
-	file_trace(lf, LIVEUPDATE_PHASE_CANCEL, 0);
+	struct file *announced = lf->file;
+	int err = 0;
+
+	if (!lf->announced || id_of(lf->handler, file) != lf->id)
+		return -EEXIST;
+
+	lf->file = file;
+	if (!lf->preserved)
+		err = file_preserve(lf);
+	if (err) {
+		lf->file = announced;
+		return err;
+	}
+
+	get_file(file);
+	fput(announced);
+	lf->announced = false;
+	return 0;
+}
+
+/**
+ * luo_file_preserve - put a file into an outgoing session, and preserve it
+ * @session: the session
+ * @file:    the file
+ * @token:   its name in the session
+ *
+ * Context: Process context, luo.transition held for reading.
+ * Return: 0; -EEXIST when the token is used, unless it announced the same object;
+ * -ENOENT when no handler is in charge of such files, -ENOSPC when the session has
+ * as many as the operator allows, -EBUSY when the file is in a session already,
+ * -ENOMEM, -EINTR when killed, or what the handler fails with.
+ */
+int luo_file_preserve(struct luo_session *session, struct file *file, u64 token)
+{
+	struct luo_file *lf;
+	int err;
+
+	ACQUIRE(mutex_kill, lock)(&session->lock);
+	err = ACQUIRE_ERR(mutex_kill, &lock);
+	if (err)
+		return err;
+
+	lf = find_token(session, token);
+	if (lf)
+		return preserve_announced(lf, file);
+
+	return add_file(session, file, token, file_preserve);
+}
+
+/**
+ * luo_file_announce - put a file into an outgoing session, to be preserved later
+ * @session: the session
+ * @file:    the file
+ * @token:   its name in the session
+ *
+ * Context: Process context, luo.transition held for reading.
+ * Return: as luo_file_preserve(), with -EEXIST for every token that is used; and
+ * -EOPNOTSUPP when the handler has no use for it.
+ */
+int luo_file_announce(struct luo_session *session, struct file *file, u64 token)
+{
+	int err;
+
+	ACQUIRE(mutex_kill, lock)(&session->lock);
+	err = ACQUIRE_ERR(mutex_kill, &lock);
+	if (err)
+		return err;
+
+	if (find_token(session, token))
+		return -EEXIST;
+
+	return add_file(session, file, token, file_announce);
+}
+
+/**
+ * luo_files_prepare - preserve what is announced, and nobody has preserved
+ * @session: an outgoing session
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: 0, or what the first handler that failed fails with; all is as before
+ * then.
+ */
+int luo_files_prepare(struct luo_session *session)
+{
+	struct luo_file *lf;
+	int err = 0;
+
+	scoped_guard(mutex, &session->lock) {
+		list_for_each_entry(lf, &session->files, list) {
+			if (!lf->preserved)
+				err = file_preserve(lf);
+			if (err)
+				break;
+		}
+	}
+	if (err)
+		luo_files_cancel(session);
+
+	return err;
+}
+
+/**
+ * luo_files_cancel - undo luo_files_prepare()
+ * @session: the session; it may be prepared in part
+ *
+ * Context: Process context, luo.transition held for writing.
+ */
+void luo_files_cancel(struct luo_session *session)
+{
+	struct luo_file *lf;
+
+	guard(mutex)(&session->lock);
+	list_for_each_entry_reverse(lf, &session->files, list) {
+		if (!lf->announced || !lf->preserved)
+			continue;
+		file_unpreserve(lf);
+		/* It was announced once before, so it is again, or almost */
+		file_call_announce(lf);
+	}
+}
+
+static void remove_file(struct luo_file *lf)
+{
+	if (lf->preserved)
+		file_unpreserve(lf);
+	else
+		file_call_unannounce(lf);
 	file_drop_id(lf);
 	file_unlink(lf);
 	file_free(lf);
@@ -455,7 +622,7 @@ int luo_file_unpreserve(struct luo_session *session, u64 token)
 	if (!lf)
 		return -ENOENT;
 
-	unpreserve(lf);
+	remove_file(lf);
 	kho_block_set_shrink(&session->blocks, session->nr_files);
 	return 0;
 }
@@ -472,7 +639,7 @@ void luo_files_unpreserve(struct luo_session *session)
 
 	guard(mutex)(&session->lock);
 	list_for_each_entry_safe_reverse(lf, next, &session->files, list)
-		unpreserve(lf);
+		remove_file(lf);
 	kho_block_set_destroy(&session->blocks);
 }
 
@@ -578,7 +745,8 @@ int luo_file_retrieve(struct luo_session *session, u64 token,
 static enum liveupdate_file_state file_state(const struct luo_file *lf)
 {
 	if (lf->session->direction == LIVEUPDATE_OUTGOING)
-		return LIVEUPDATE_FILE_PRESERVED;
+		return lf->preserved ? LIVEUPDATE_FILE_PRESERVED :
+				       LIVEUPDATE_FILE_ANNOUNCED;
 	if (lf->status < 0)
 		return LIVEUPDATE_FILE_FAILED;
 
@@ -591,8 +759,7 @@ static u64 file_bytes(const struct luo_file *lf)
 {
 	struct liveupdate_file_op_args args = op_args(lf, &lf->out);
 
-	if (lf->session->direction != LIVEUPDATE_OUTGOING ||
-	    !lf->handler->ops->get_bytes)
+	if (!lf->preserved || !lf->handler->ops->get_bytes)
 		return 0;
 
 	return lf->handler->ops->get_bytes(&args);

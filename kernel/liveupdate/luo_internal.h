@@ -358,6 +358,8 @@ int luo_session_decode(struct luo_session *session);
 
 int luo_sessions_want_handlers(struct luo *luo, struct luo_wanted *wanted);
 void luo_sessions_discard(struct luo *luo);
+int luo_sessions_prepare(struct luo *luo);
+void luo_sessions_cancel(struct luo *luo);
 int luo_sessions_carry(struct luo *luo);
 void luo_sessions_uncarry(struct luo *luo);
 int luo_sessions_freeze(struct luo *luo);
@@ -395,6 +397,8 @@ struct luo_word {
  * @id:         what the handler says that the file is
  * @has_id:     set while no other session can take the file
  * @status:     of retrieving: 0 not done, 1 done, below 0 it failed for good
+ * @announced:  outgoing, and user space has not asked to preserve it yet
+ * @preserved:  outgoing, and its handler has preserved it
  * @carried:    incoming, and preserved for the next kernel too
  * @in:         what came from the previous kernel
  * @out:        what goes to the next one
@@ -415,6 +419,8 @@ struct luo_file {
 	unsigned long id;
 	bool has_id;
 	int status;
+	bool announced;
+	bool preserved;
 	bool carried;
 	struct luo_word in;
 	struct luo_word out;
@@ -438,6 +444,9 @@ int luo_files_init(struct luo_files *files);
 void luo_files_destroy(struct luo_files *files);
 
 int luo_file_preserve(struct luo_session *session, struct file *file, u64 token);
+int luo_file_announce(struct luo_session *session, struct file *file, u64 token);
+int luo_files_prepare(struct luo_session *session);
+void luo_files_cancel(struct luo_session *session);
 int luo_file_unpreserve(struct luo_session *session, u64 token);
 int luo_file_retrieve(struct luo_session *session, u64 token,
 		      struct file **filep, char *wanted);

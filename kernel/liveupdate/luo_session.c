@@ -654,6 +654,44 @@ int luo_session_decode(struct luo_session *session)
 	return decode_files(session);
 }
 
+/**
+ * luo_sessions_prepare - preserve files that are announced and not preserved yet
+ * @luo: the orchestrator
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: 0, or why the first one could not be; all is as before then.
+ */
+int luo_sessions_prepare(struct luo *luo)
+{
+	struct luo_session *session;
+	int err;
+
+	list_for_each_entry(session, &luo->sessions[LIVEUPDATE_OUTGOING].list, list) {
+		err = luo_files_prepare(session);
+		if (err) {
+			luo_sessions_cancel(luo);
+			return err;
+		}
+	}
+
+	return 0;
+}
+
+/**
+ * luo_sessions_cancel - undo luo_sessions_prepare()
+ * @luo: the orchestrator
+ *
+ * Context: Process context, luo.transition held for writing.
+ */
+void luo_sessions_cancel(struct luo *luo)
+{
+	struct luo_session *session;
+
+	list_for_each_entry_reverse(session,
+				    &luo->sessions[LIVEUPDATE_OUTGOING].list, list)
+		luo_files_cancel(session);
+}
+
 static int session_carry(struct luo_session *session)
 {
 	int err;

@@ -23,6 +23,17 @@ static int preserve_fd(struct luo_ucmd *ucmd)
 	return luo_file_preserve(ucmd->session, file, arg->token);
 }
 
+static int announce_fd(struct luo_ucmd *ucmd)
+{
+	const struct liveupdate_session_announce_fd *arg = ucmd->arg;
+	struct file *file __free(fput) = fget(arg->fd);
+
+	if (!file)
+		return -EBADF;
+
+	return luo_file_announce(ucmd->session, file, arg->token);
+}
+
 static int retrieve_fd(struct luo_ucmd *ucmd)
 {
 	const struct liveupdate_session_retrieve_fd *arg = ucmd->arg;
@@ -103,6 +114,9 @@ static const struct luo_ucmd_op session_ops[] = {
 	LUO_UCMD_OP(LIVEUPDATE_SESSION_UNPRESERVE_FD,
 		    struct liveupdate_session_unpreserve_fd, token,
 		    LUO_UCMD_OUTGOING, unpreserve_fd),
+	LUO_UCMD_OP(LIVEUPDATE_SESSION_ANNOUNCE_FD,
+		    struct liveupdate_session_announce_fd, token,
+		    LUO_UCMD_OUTGOING, announce_fd),
 	LUO_UCMD_OP(LIVEUPDATE_SESSION_NEXT_FILE,
 		    struct liveupdate_session_next_file, compatible,
 		    LUO_UCMD_OUTPUT, next_file),
@@ -115,6 +129,7 @@ static_assert(sizeof(struct liveupdate_session_preserve_fd) <= LUO_UCMD_MAX_SIZE
 static_assert(sizeof(struct liveupdate_session_retrieve_fd) <= LUO_UCMD_MAX_SIZE);
 static_assert(sizeof(struct liveupdate_session_finish) <= LUO_UCMD_MAX_SIZE);
 static_assert(sizeof(struct liveupdate_session_get_name) <= LUO_UCMD_MAX_SIZE);
+static_assert(sizeof(struct liveupdate_session_announce_fd) <= LUO_UCMD_MAX_SIZE);
 static_assert(sizeof(struct liveupdate_session_next_file) <= LUO_UCMD_MAX_SIZE);
 
 static long session_ioctl(struct file *file, unsigned int cmd,

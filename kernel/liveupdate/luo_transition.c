@@ -35,14 +35,17 @@ static void no_undo(struct luo *luo)
 {
 }
 
+/* Files may need subsystems, so they come first, here and below */
 static const struct luo_step prepare_steps[] = {
+	{ "sessions", LIVEUPDATE_PHASE_PREPARE,
+	  luo_sessions_prepare, luo_sessions_cancel },
 	{ "subsystems", LIVEUPDATE_PHASE_PREPARE,
 	  luo_subsystems_prepare, luo_subsystems_cancel },
 };
 
 /*
- * Files may need subsystems, so they come first. The last step is the point of
- * no return: the handover is complete, and all that is left to do is to jump.
+ * The last step is the point of no return: the handover is complete, and all that
+ * is left to do is to jump.
  */
 static const struct luo_step freeze_steps[] = {
 	{ "subsystems", LIVEUPDATE_PHASE_CARRY,

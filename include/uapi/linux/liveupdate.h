@@ -60,6 +60,7 @@ enum {
 	LIVEUPDATE_CMD_SESSION_UNPRESERVE_FD	= 0x60,
 	LIVEUPDATE_CMD_SESSION_NEXT_FILE	= 0x63,
 	LIVEUPDATE_CMD_SESSION_GET_INFO		= 0x64,
+	LIVEUPDATE_CMD_SESSION_ANNOUNCE_FD	= 0x65,
 };
 
 /* Bytes that the compatible string of a file takes, its NUL included */
@@ -155,12 +156,14 @@ enum liveupdate_session_state {
  * @LIVEUPDATE_FILE_RECEIVED:  incoming, not retrieved
  * @LIVEUPDATE_FILE_RETRIEVED: incoming, retrieved
  * @LIVEUPDATE_FILE_FAILED:    incoming, cannot be retrieved
+ * @LIVEUPDATE_FILE_ANNOUNCED: outgoing, and not preserved yet
  */
 enum liveupdate_file_state {
 	LIVEUPDATE_FILE_PRESERVED	= 0,
 	LIVEUPDATE_FILE_RECEIVED	= 1,
 	LIVEUPDATE_FILE_RETRIEVED	= 2,
 	LIVEUPDATE_FILE_FAILED		= 3,
+	LIVEUPDATE_FILE_ANNOUNCED	= 4,
 };
 
 /* What this kernel can do: bits of features in struct liveupdate_ioctl_get_info */
@@ -168,6 +171,7 @@ enum liveupdate_file_state {
 #define LIVEUPDATE_FEATURE_WALK		(1ULL << 1) /* NEXT_SESSION, NEXT_FILE */
 #define LIVEUPDATE_FEATURE_UNPRESERVE	(1ULL << 2) /* UNPRESERVE_FD */
 #define LIVEUPDATE_FEATURE_CARRY	(1ULL << 3) /* unfinished sessions go on */
+#define LIVEUPDATE_FEATURE_ANNOUNCE	(1ULL << 5) /* ANNOUNCE_FD */
 
 /**
  * struct liveupdate_ioctl_create_session - make a session (on the device)
@@ -336,6 +340,36 @@ struct liveupdate_session_preserve_fd {
 
 #define LIVEUPDATE_SESSION_PRESERVE_FD					\
 	_IO(LIVEUPDATE_IOCTL_TYPE, LIVEUPDATE_CMD_SESSION_PRESERVE_FD)
+
+/**
+ * struct liveupdate_session_announce_fd - tell that a file will be preserved
+ * @size:  in: bytes of this structure
+ * @fd:    in: the file
+ * @token: in: the caller's name for it, any value that is not yet used in this
+ *         session
+ *
+ * For files that are still to be filled: what they take from now on is memory
+ * that can stay where it is when they are preserved, which is then quick. The file
+ * is in the session, but nothing of it is kept yet, and everything can still be
+ * done to it.
+ *
+ * %LIVEUPDATE_SESSION_PRESERVE_FD with the same token and a descriptor of the same
+ * object preserves it. What nobody has preserved is preserved by PREPARE, which is
+ * undone by CANCEL, or else by reboot(2): nothing that was announced is lost. While
+ * the update is prepared, announcing a file preserves it.
+ * %LIVEUPDATE_SESSION_UNPRESERVE_FD takes an announced file out of the session.
+ *
+ * Errors: as %LIVEUPDATE_SESSION_PRESERVE_FD, and EOPNOTSUPP also when the type of
+ * the file has no use for it.
+ */
+struct liveupdate_session_announce_fd {
+	__u32		size;
+	__s32		fd;
+	__aligned_u64	token;
+};
+
+#define LIVEUPDATE_SESSION_ANNOUNCE_FD					\
+	_IO(LIVEUPDATE_IOCTL_TYPE, LIVEUPDATE_CMD_SESSION_ANNOUNCE_FD)
 
 /**
  * struct liveupdate_session_retrieve_fd - get a file out of an incoming session

@@ -35,6 +35,11 @@ static const struct shape good_memfd = {
 	.items = 2, .sessions = 1, .files = 1, .extents = 3,
 };
 
+/* The same with two of the extents in the page of its head, and one in a block */
+static const struct shape near_memfd = {
+	.items = 2, .sessions = 1, .files = 1, .extents = 3, .near = 2,
+};
+
 /* Its pages */
 enum {
 	CONTENT,
@@ -393,6 +398,34 @@ static void set_extent(struct handover *handover, const struct test *test)
 	seal_memfd();
 }
 
+static void seal_near(void)
+{
+	struct memfd_luo_ser *ser = memfd();
+
+	if (ser->near_count <= MEMFD_LUO_NEAR)
+		ser->near_crc = crc32c(0, memfd_luo_near(ser), ser->near_count *
+				       sizeof(struct memfd_luo_extent));
+	ser->crc = crc32c(0, ser, offsetof(struct memfd_luo_ser, crc));
+}
+
+static void set_near_count(struct handover *handover, const struct test *test)
+{
+	memfd()->near_count = test->value;
+	seal_near();
+}
+
+static void set_near(struct handover *handover, const struct test *test)
+{
+	memcpy((u8 *)memfd_luo_near(memfd()) + test->page, &test->value,
+	       sizeof(test->value));
+	seal_near();
+}
+
+static void wrong_near_crc(struct handover *handover, const struct test *test)
+{
+	memfd_luo_near(memfd())->index++;
+}
+
 static void wrong_memfd_crc(struct handover *handover, const struct test *test)
 {
 	memfd()->crc ^= 1;
@@ -455,6 +488,10 @@ static void set_data(struct handover *handover, const struct test *test)
 #define MEMFD(_name, _damage, _place, _value, ...)			\
 	{ .name = "memfd_" _name, .damage = (_damage),			\
 	  .shape = &good_memfd, .page = (_place), .value = (_value),	\
+	  .want = __VA_ARGS__ }
+#define NEAR(_name, _damage, _place, _value, ...)			\
+	{ .name = "memfd_near_" _name, .damage = (_damage),		\
+	  .shape = &near_memfd, .page = (_place), .value = (_value),	\
 	  .want = __VA_ARGS__ }
 #define WHOLE								\
 	{ .sessions = 1, .files = 1, .pages = 3, .subsystems = 2, .flbs = 2 }
@@ -690,6 +727,19 @@ static const struct test tests[] = {
 	MEMFD("extent_pages_0", set_extent, EXTENT(pages), 0, LOST),
 	MEMFD("extent_pages_max", set_extent, EXTENT(pages), U64_MAX, LOST),
 	MEMFD("extent_pages_of_another", set_extent, EXTENT(pages), 7, LOST),
+	NEAR("intact", nothing, 0, 0, WHOLE),
+	NEAR("extent_damaged", wrong_near_crc, 0, 0, LOST),
+	NEAR("count_beyond_room", set_near_count, 0, MEMFD_LUO_NEAR + 1, LOST),
+	NEAR("count_max", set_near_count, 0, U32_MAX, LOST),
+	NEAR("count_of_empty_ones", set_near_count, 0, 3, LOST),
+	NEAR("nowhere", set_near, EXTENT(phys), 0, LOST),
+	NEAR("out_of_memory", set_near, EXTENT(phys), NOWHERE, LOST),
+	NEAR("is_the_memfd", set_near, EXTENT(phys), MEMORY_PHYS(MEMFD), LOST),
+	NEAR("order_1", set_near, EXTENT(phys), MEMORY_PHYS(CONTENT) + 1, LOST),
+	NEAR("index_beyond", set_near, EXTENT(index), 6, LOST),
+	NEAR("index_max", set_near, EXTENT(index), U64_MAX, LOST),
+	NEAR("pages_0", set_near, EXTENT(pages), 0, LOST),
+	NEAR("pages_max", set_near, EXTENT(pages), U64_MAX, LOST),
 	MEMFD("content_not_preserved", lose_page, CONTENT, 0, LOST),
 	MEMFD("content_in_a_large_folio", set_order, CONTENT, 1, LOST),
 };

@@ -27,13 +27,14 @@ static u64 write_chain(struct handover *handover, const void *records,
 	return first;
 }
 
-/* The first extents were kept, the last one came late. Returns the address */
-static u64 write_memfd(struct handover *handover, unsigned int count)
+/* The first ones are near the head, the last one came late. Returns its address */
+static u64 write_memfd(struct handover *handover, unsigned int count,
+		       unsigned int near)
 {
 	struct memfd_luo_extent *extents = calloc(count, sizeof(*extents));
 	const size_t size = sizeof(*extents);
 	struct memfd_luo_ser *ser;
-	unsigned int i;
+	unsigned int i, far;
 
 	must(extents);
 	for (i = 0; i < count; i++) {
@@ -49,9 +50,14 @@ static u64 write_memfd(struct handover *handover, unsigned int count)
 	ser->flags = O_RDWR;
 	ser->mode = 0600;
 	ser->seals = F_SEAL_SHRINK;
-	ser->kept.count = count - 1;
-	ser->kept.first = write_chain(handover, extents, size, count - 1);
-	ser->kept.crc = crc32c(0, extents, (count - 1) * size);
+	ser->near_count = min(near, count - 1);
+	memcpy(memfd_luo_near(ser), extents, ser->near_count * size);
+	ser->near_crc = crc32c(0, extents, ser->near_count * size);
+	far = count - 1 - ser->near_count;
+	ser->kept.count = far;
+	ser->kept.first = write_chain(handover, extents + ser->near_count, size,
+				      far);
+	ser->kept.crc = crc32c(0, extents + ser->near_count, far * size);
 	ser->late.count = 1;
 	ser->late.first = write_chain(handover, extents + count - 1, size, 1);
 	ser->late.crc = crc32c(0, extents + count - 1, size);
@@ -63,7 +69,8 @@ static u64 write_memfd(struct handover *handover, unsigned int count)
 
 static void write_session(struct handover *handover,
 			  struct luo_session_ser *ser, unsigned int seq,
-			  unsigned int nr_files, unsigned int extents)
+			  unsigned int nr_files, unsigned int extents,
+			  unsigned int near)
 {
 	struct luo_file_ser *files = calloc(nr_files + 1, sizeof(*files));
 	char name[LIVEUPDATE_SESSION_NAME_LENGTH];
@@ -78,7 +85,7 @@ static void write_session(struct handover *handover,
 	}
 	if (extents) {
 		strscpy_pad(files[0].compatible, MEMFD_LUO_COMPATIBLE);
-		files[0].data = write_memfd(handover, extents);
+		files[0].data = write_memfd(handover, extents, near);
 	}
 	first = write_chain(handover, files, sizeof(*files), nr_files);
 	snprintf(name, sizeof(name), "session %u", seq);
@@ -98,7 +105,7 @@ static void write_sessions(struct handover *handover, const struct shape *shape,
 	for (i = 0; i < shape->sessions; i++)
 		write_session(handover, &sers[i], i,
 			      i ? i <= shape->others : shape->files,
-			      i ? 0 : shape->extents);
+			      i ? 0 : shape->extents, shape->near);
 
 	handover->records = handover->pages;
 	root->nr_sessions = shape->sessions;

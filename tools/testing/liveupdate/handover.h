@@ -19,6 +19,7 @@
  * @others:   sessions that have one
  * @extents:  of a memfd, which is the first file; each is of one page and has a
  *            hole behind it. No memfd if there are none
+ * @near:     of these, so many are in the page of its head, at most
  */
 struct shape {
 	unsigned int items;
@@ -26,6 +27,7 @@ struct shape {
 	unsigned int files;
 	unsigned int others;
 	unsigned int extents;
+	unsigned int near;
 };
 
 /**

@@ -20,6 +20,7 @@ static const struct shape shapes[] = {
 	{ .sessions = SESSIONS_A_BLOCK + 1, .files = 1 },
 	{ .sessions = 1, .files = 1, .extents = 1 },
 	{ .sessions = 2, .files = 2, .others = 1, .extents = 3 },
+	{ .sessions = 1, .files = 1, .extents = 4, .near = 2 },
 };
 
 static void write_file(const char *folder, unsigned int seq, bool checksums,

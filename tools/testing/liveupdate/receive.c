@@ -64,27 +64,44 @@ static u64 read_items(const void *fdt, size_t size, const char *parent)
 }
 
 /* Each piece of a good extent is preserved, and within the file */
-static u64 read_extents(const struct luo_chain *chain, u64 size)
+static u64 read_extent(const struct memfd_luo_extent *extent, u64 size)
 {
 	const u64 end = DIV_ROUND_UP_ULL(size, PAGE_SIZE);
+	unsigned int order;
+	u64 done;
+
+	must(extent->pages);
+	for (done = 0; done < extent->pages; done += 1ULL << order) {
+		must(extent->index + done < end);
+		order = memfd_luo_piece_order(extent, done);
+		must(kho_preserved_order(extent_phys(extent) +
+					 (done << PAGE_SHIFT)) == (int)order);
+	}
+	must(done == extent->pages);
+
+	return done;
+}
+
+static u64 read_near(const struct memfd_luo_ser *ser)
+{
+	u64 pages = 0;
+
+	must(ser->near_count <= MEMFD_LUO_NEAR);
+	for (u32 i = 0; i < ser->near_count; i++)
+		pages += read_extent(&memfd_luo_near(ser)[i], ser->size);
+
+	return pages;
+}
+
+static u64 read_extents(const struct luo_chain *chain, u64 size)
+{
 	const struct memfd_luo_extent *extent;
 	struct luo_chain_it it;
-	unsigned int order;
-	u64 done, pages = 0;
+	u64 pages = 0;
 
 	luo_chain_start(&it, chain);
-	while ((extent = luo_chain_next(&it))) {
-		must(extent->pages);
-		for (done = 0; done < extent->pages; done += 1ULL << order) {
-			must(extent->index + done < end);
-			order = memfd_luo_piece_order(extent, done);
-			must(kho_preserved_order(extent_phys(extent) +
-						 (done << PAGE_SHIFT)) ==
-			     (int)order);
-		}
-		must(done == extent->pages);
-		pages += done;
-	}
+	while ((extent = luo_chain_next(&it)))
+		pages += read_extent(extent, size);
 
 	return pages;
 }
@@ -111,11 +128,12 @@ static bool read_memfd(u64 phys, struct received *got)
 	    take_extents(&ser->late, &late))
 		return false;
 	must(strlen(ser->name) < sizeof(ser->name));
-	if (!memfd_luo_extents_ok(&kept, ser->size) ||
+	if (!memfd_luo_near_ok(ser) ||
+	    !memfd_luo_extents_ok(&kept, ser->size) ||
 	    !memfd_luo_extents_ok(&late, ser->size))
 		return false;
 
-	got->pages += read_extents(&kept, ser->size) +
+	got->pages += read_near(ser) + read_extents(&kept, ser->size) +
 		      read_extents(&late, ser->size);
 	give_back(&kept);
 	give_back(&late);

@@ -11,17 +11,18 @@
  * DOC: Handover format of a memfd
  *
  * The data word of a memfd's file record is the physical address of one page
- * that holds a struct memfd_luo_ser. The pages of the memfd are listed as
- * extents in two chains of KHO blocks: those that it had when it was preserved,
- * in ascending order, and those that filled its holes after that. What no
- * extent covers is a hole.
+ * that begins with a struct memfd_luo_ser. The pages of the memfd are listed as
+ * extents: those that it had when it was preserved, in ascending order, and those
+ * that filled its holes after that. The first %MEMFD_LUO_NEAR of the former follow
+ * the structure in its page, so that most memfds need no more than that page. The
+ * rest is in two chains of KHO blocks. What no extent covers is a hole.
  *
  * Pages of an extent of order 0 are preserved with kho_preserve_pages(), all at
  * once; folios of higher order one by one with kho_preserve_folio().
  */
 
 /* Compatible string of the file record */
-#define MEMFD_LUO_COMPATIBLE	"liveupdate-memfd-v1"
+#define MEMFD_LUO_COMPATIBLE	"liveupdate-memfd-v2"
 
 /* Bytes of a memfd's name, NUL included: memfd_create(2) takes no longer ones */
 #define MEMFD_LUO_NAME_LENGTH	256
@@ -64,7 +65,7 @@ static_assert(sizeof(struct memfd_luo_extents) == 24);
  * struct memfd_luo_ser - a memfd but for its pages
  * @size:   of the file, in bytes
  * @pos:    of the file descriptor, in bytes
- * @kept:   extents that it had when it was preserved
+ * @kept:   extents that it had when it was preserved, but for those in this page
  * @late:   extents that came after that
  * @seals:  F_SEAL_* of fcntl(2)
  * @flags:  O_* of open(2) that the file descriptor had
@@ -73,6 +74,9 @@ static_assert(sizeof(struct memfd_luo_extents) == 24);
  * @gid:    group, likewise
  * @reopened: 1 if the descriptor is not memfd_create(2)'s own, but was opened by
  *          path, which makes a difference to execve(2); 0 otherwise
+ * @near_count: extents that follow this structure in its page, which come before
+ *          those of @kept; at most %MEMFD_LUO_NEAR
+ * @near_crc: CRC-32C of them
  * @name:   as given to memfd_create(2), with the prefix that the kernel adds
  * @crc:    CRC-32C of this structure up to here
  * @pad:    zero
@@ -88,13 +92,20 @@ struct memfd_luo_ser {
 	u32	uid;
 	u32	gid;
 	u32	reopened;
+	u32	near_count;
+	u32	near_crc;
 	char	name[MEMFD_LUO_NAME_LENGTH];
 	u32	crc;
 	u32	pad;
 };
 
-static_assert(sizeof(struct memfd_luo_ser) == 352);
+static_assert(sizeof(struct memfd_luo_ser) == 360);
 static_assert(offsetof(struct memfd_luo_ser, seals) == 64);
-static_assert(offsetof(struct memfd_luo_ser, crc) == 344);
+static_assert(offsetof(struct memfd_luo_ser, crc) == 352);
+
+/* Extents that the page has room for */
+#define MEMFD_LUO_NEAR							\
+	((PAGE_SIZE - sizeof(struct memfd_luo_ser)) /			\
+	 sizeof(struct memfd_luo_extent))
 
 #endif /* _LINUX_KHO_ABI_MEMFD_H */

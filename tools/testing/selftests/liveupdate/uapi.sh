@@ -9,7 +9,7 @@ dir=${0%/*}
 status=0
 
 [ $# -gt 0 ] || set -- uapi_session uapi_events uapi_watch uapi_files \
-	uapi_memfd uapi_torture uapi_permissions uapi_limits uapi_faults uapi_scale
+	uapi_announce uapi_memfd uapi_torture uapi_permissions uapi_limits uapi_faults uapi_scale
 
 for program; do
 	"$dir/$program" || status=1

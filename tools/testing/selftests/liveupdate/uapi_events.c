@@ -71,7 +71,8 @@ TEST_F(events, info_counts)
 	EXPECT_EQ(0, info.quarantined);
 	EXPECT_EQ(0, info.number);
 	EXPECT_EQ(LIVEUPDATE_FEATURE_EVENTS | LIVEUPDATE_FEATURE_WALK |
-		  LIVEUPDATE_FEATURE_UNPRESERVE | LIVEUPDATE_FEATURE_CARRY,
+		  LIVEUPDATE_FEATURE_UNPRESERVE | LIVEUPDATE_FEATURE_CARRY |
+		  LIVEUPDATE_FEATURE_ANNOUNCE,
 		  info.features);
 
 	a = luo_create(self->dev, "a");
@@ -225,7 +226,7 @@ TEST_F(events, walk_over_files)
 		EXPECT_EQ(tokens[seen], next.token);
 		EXPECT_EQ((seen + 1) * 4096, next.bytes);
 		EXPECT_EQ(LIVEUPDATE_FILE_PRESERVED, next.state);
-		EXPECT_STREQ("liveupdate-memfd-v1", (char *)next.compatible);
+		EXPECT_STREQ("liveupdate-memfd-v2", (char *)next.compatible);
 		seen++;
 	}
 	EXPECT_EQ(4, seen);

@@ -128,6 +128,13 @@ static int unpreserve(void *arg)
 	return luo_unpreserve(((struct work *)arg)->session, 0);
 }
 
+static int announce(void *arg)
+{
+	struct work *work = arg;
+
+	return luo_announce(work->session, work->file, 0);
+}
+
 /* All kinds, the FLBs among what they bring along */
 static int preserve_nine(void *arg)
 {
@@ -290,6 +297,11 @@ FIXTURE_VARIANT_ADD(faults, preserve_tenth_mock) { .swept = {
 	.name = "PRESERVE_FD of a tenth file, with FLBs",
 	.file = make_mock, .before = preserve_nine, .call = preserve,
 	.undo = unpreserve,
+} };
+
+FIXTURE_VARIANT_ADD(faults, announce) { .swept = {
+	.name = "ANNOUNCE_FD", .file = make_medium,
+	.call = announce, .undo = unpreserve,
 } };
 
 FIXTURE_VARIANT_ADD(faults, unpreserve) { .swept = {

@@ -21,8 +21,11 @@
 #define PAGE	4096UL
 #define SIZE	(5 * PAGE + 123)
 
+/* Extents of the memfd that is damaged: more than its head has room for */
+#define PIECES	200
+
 enum where {
-	SESSION, BLOCK, RECORD, MEMFD, EXTENTS, EXTENT,
+	SESSION, BLOCK, RECORD, MEMFD, NEAR_EXTENT, EXTENTS, EXTENT,
 };
 
 /* What can be damaged: a part of a record, or all of a field */
@@ -55,6 +58,11 @@ enum field {
 	MEMFD_KEPT_CRC,
 	MEMFD_LATE_FIRST,
 	MEMFD_LATE_COUNT,
+	MEMFD_NEAR_COUNT,
+	MEMFD_NEAR_CRC,
+	NEAR_PHYS,
+	NEAR_INDEX,
+	NEAR_PAGES,
 	EXTENTS_NEXT,
 	EXTENTS_COUNT,
 	EXTENT_PHYS,
@@ -119,6 +127,16 @@ static const struct {
 		sizeof(((struct memfd_ser *)0)->late.first) },
 	[MEMFD_LATE_COUNT] = { MEMFD, offsetof(struct memfd_ser, late.count),
 		sizeof(((struct memfd_ser *)0)->late.count) },
+	[MEMFD_NEAR_COUNT] = { MEMFD, offsetof(struct memfd_ser, near_count),
+		sizeof(((struct memfd_ser *)0)->near_count) },
+	[MEMFD_NEAR_CRC] = { MEMFD, offsetof(struct memfd_ser, near_crc),
+		sizeof(((struct memfd_ser *)0)->near_crc) },
+	[NEAR_PHYS] = { NEAR_EXTENT, offsetof(struct extent_ser, phys),
+		sizeof(((struct extent_ser *)0)->phys) },
+	[NEAR_INDEX] = { NEAR_EXTENT, offsetof(struct extent_ser, index),
+		sizeof(((struct extent_ser *)0)->index) },
+	[NEAR_PAGES] = { NEAR_EXTENT, offsetof(struct extent_ser, pages),
+		sizeof(((struct extent_ser *)0)->pages) },
 	[EXTENTS_NEXT] = { EXTENTS, offsetof(struct block_ser, next),
 		sizeof(((struct block_ser *)0)->next) },
 	[EXTENTS_COUNT] = { EXTENTS, offsetof(struct block_ser, count),
@@ -166,7 +184,8 @@ static uint64_t base_of(const struct place *place, enum where where)
 	const uint64_t bases[] = {
 		[SESSION] = place->session, [BLOCK] = place->block,
 		[RECORD] = place->file, [MEMFD] = place->memfd,
-		[EXTENTS] = place->extents, [EXTENT] = place->extent,
+		[NEAR_EXTENT] = place->near, [EXTENTS] = place->extents,
+		[EXTENT] = place->extent,
 	};
 
 	return bases[where];
@@ -251,10 +270,13 @@ static void damage(struct note *note)
 
 /* ---- Before and after ---- */
 
-static void preserve(int session, uint64_t token, uint64_t seed)
+/* Behind its content, the first one has single pages with holes between them */
+static void preserve(int session, uint64_t token, unsigned int pieces)
 {
-	int fd = OK(memfd_filled("corrupt", 0, SIZE, seed));
+	int fd = OK(memfd_filled("corrupt", 0, SIZE, token));
 
+	for (unsigned int i = 0; i < pieces; i++)
+		OK(content_fill(fd, (8 + 2 * i) * PAGE, 8, token));
 	OK(luo_preserve(session, fd, token));
 	close(fd);
 }
@@ -263,8 +285,8 @@ static void victim(struct note *note)
 {
 	int session = session_new(note, "");
 
-	preserve(session, 1, 1);
-	preserve(session, 2, 2);
+	preserve(session, 1, PIECES);
+	preserve(session, 2, 0);
 }
 
 static uint64_t quarantined(void)
@@ -426,7 +448,28 @@ CORRUPT(memfd_kept_crc, { MEMFD_KEPT_CRC, TO, 0, FILE_BAD, true });
 CORRUPT(memfd_late_wild, { MEMFD_LATE_FIRST, TAKEN, 0, FILE_BAD, false });
 CORRUPT(memfd_late_count, { MEMFD_LATE_COUNT, TO, 1, FILE_BAD, false });
 
-/* ---- The extents of a memfd ---- */
+CORRUPT(memfd_near_fewer, { MEMFD_NEAR_COUNT, TO, 0, FILE_BAD, true });
+CORRUPT(memfd_near_more, { MEMFD_NEAR_COUNT, ADD, 1, FILE_BAD, false });
+CORRUPT(memfd_near_many, { MEMFD_NEAR_COUNT, TO, MAX, FILE_BAD, false });
+CORRUPT(memfd_near_crc, { MEMFD_NEAR_CRC, TO, 0, FILE_BAD, true });
+
+/* ---- The extents of a memfd: in the page of its head, and in blocks ---- */
+
+CORRUPT(near_phys_zero, { NEAR_PHYS, TO, 0, FILE_BAD, false });
+CORRUPT(near_phys_max, { NEAR_PHYS, TO, MAX, FILE_BAD, false });
+CORRUPT(near_phys_no_ram, { NEAR_PHYS, TO, NO_RAM, FILE_BAD, false });
+CORRUPT(near_phys_scratch, { NEAR_PHYS, SCRATCH, 0, FILE_BAD, false });
+CORRUPT(near_phys_taken, { NEAR_PHYS, TAKEN, 0, FILE_BAD, false });
+CORRUPT(near_phys_its_head, { NEAR_PHYS, ITSELF, 0, FILE_BAD, false });
+CORRUPT(near_phys_aliased, { NEAR_PHYS, OTHER, 0, FILE_BAD, false });
+CORRUPT(near_order_wrong, { NEAR_PHYS, ADD, 1, FILE_BAD, false });
+CORRUPT(near_order_max, { NEAR_PHYS, ADD, 63, FILE_BAD, false });
+CORRUPT(near_index_beyond, { NEAR_INDEX, TO, 1 << 20, FILE_BAD, false });
+CORRUPT(near_index_max, { NEAR_INDEX, TO, MAX, FILE_BAD, false });
+CORRUPT(near_index_twice, { NEAR_INDEX, TO, 8, FILE_BAD, false });
+CORRUPT(near_pages_zero, { NEAR_PAGES, TO, 0, FILE_BAD, false });
+CORRUPT(near_pages_more, { NEAR_PAGES, TO, 1 << 20, FILE_BAD, false });
+CORRUPT(near_pages_max, { NEAR_PAGES, TO, MAX, FILE_BAD, false });
 
 CORRUPT(extents_next_itself, { EXTENTS_NEXT, ITSELF, 0, FILE_BAD, false });
 CORRUPT(extents_count_zero, { EXTENTS_COUNT, TO, 0, FILE_BAD, false });

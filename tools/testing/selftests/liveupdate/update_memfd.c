@@ -199,6 +199,22 @@ static void content_after(struct note *note)
 
 UPDATE_TEST(base, memfd_content, .stage = { content_before, content_after });
 
+/* Nobody but the kexec preserves it, when it has got its size and its content */
+static void announced_before(struct note *note)
+{
+	int session = session_new(note, "");
+	int fd = SYS(memfd_create("announced", MFD_ALLOW_SEALING));
+
+	OK(luo_announce(session, fd, 1));
+	SYS(ftruncate(fd, 3 * MIB + 5));
+	OK(content_fill(fd, 0, MIB, 1));
+	OK(content_fill(fd, 2 * MIB, MIB + 5, 1));
+	SYS(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW));
+	snapshot_take(fd, (struct snapshot *)note->value);
+}
+
+UPDATE_TEST(base, memfd_announced_only, .stage = { announced_before, shape_after });
+
 /*
  * Holes
  */

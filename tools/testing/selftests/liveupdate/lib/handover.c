@@ -235,9 +235,18 @@ int place_find(const char *session, struct place *place)
 	place->memfd = file.data;
 	if (memory_read(place->memfd, &memfd, sizeof(memfd)))
 		return -EIO;
+	place->near = place->memfd + sizeof(memfd);
 	place->extents = memfd.kept.first;
 	place->extent = memfd.kept.first + sizeof(struct block_ser);
 	return 0;
+}
+
+static uint32_t near_crc(const struct place *place, uint32_t count)
+{
+	struct extent_ser near[NEAR];
+
+	memory_read(place->near, near, sizeof(near));
+	return crc32c(0, near, count * sizeof(near[0]));
 }
 
 /* Of all records of a chain that is whole */
@@ -270,6 +279,8 @@ void place_fix_memfd(const struct place *place)
 		memfd.kept.crc = chain_crc(place->extents, memfd.kept.count,
 					   PER_BLOCK(extent_ser),
 					   sizeof(struct extent_ser));
+	if (memfd.near_count <= NEAR)
+		memfd.near_crc = near_crc(place, memfd.near_count);
 	memfd.crc = crc32c(0, &memfd, offsetof(struct memfd_ser, crc));
 	memory_write(place->memfd, &memfd, sizeof(memfd));
 }

@@ -41,7 +41,7 @@ struct extent_ser {
 struct memfd_ser {
 	uint64_t size, pos;
 	struct extents_ser kept, late;
-	uint32_t seals, flags, mode, uid, gid, reopened;
+	uint32_t seals, flags, mode, uid, gid, reopened, near_count, near_crc;
 	char name[256];
 	uint32_t crc, pad;
 };
@@ -49,7 +49,7 @@ struct memfd_ser {
 static_assert(sizeof(struct session_ser) == 104, "layout");
 static_assert(sizeof(struct file_ser) == 64, "layout");
 static_assert(sizeof(struct extent_ser) == 24, "layout");
-static_assert(sizeof(struct memfd_ser) == 352, "layout");
+static_assert(sizeof(struct memfd_ser) == 360, "layout");
 
 /* Records in a block, which is a page */
 #define PER_BLOCK(_type)						\
@@ -79,10 +79,14 @@ int root_set(struct root *root, const char *node, const char *name,
 	     uint64_t value);
 void root_fix(struct root *root);
 
+/* Extents in the page of a memfd's head */
+#define NEAR								\
+	((4096 - sizeof(struct memfd_ser)) / sizeof(struct extent_ser))
+
 /* Where the records of a session are, by physical address */
 struct place {
 	uint64_t session, first_session_block;
-	uint64_t block, file, memfd, extents, extent;
+	uint64_t block, file, memfd, near, extents, extent;
 };
 
 int place_find(const char *session, struct place *place);

@@ -110,6 +110,17 @@ int luo_preserve(int session, int fd, uint64_t token)
 	return luo_ioctl(session, LIVEUPDATE_SESSION_PRESERVE_FD, &arg);
 }
 
+int luo_announce(int session, int fd, uint64_t token)
+{
+	struct liveupdate_session_announce_fd arg = {
+		.size = sizeof(arg),
+		.fd = fd,
+		.token = token,
+	};
+
+	return luo_ioctl(session, LIVEUPDATE_SESSION_ANNOUNCE_FD, &arg);
+}
+
 int luo_restore(int session, uint64_t token)
 {
 	struct liveupdate_session_retrieve_fd arg = {

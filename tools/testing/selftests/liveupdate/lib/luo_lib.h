@@ -55,6 +55,7 @@ int luo_open(void);
 int luo_create(int dev, const char *name);
 int luo_retrieve(int dev, const char *name);
 int luo_preserve(int session, int fd, uint64_t token);
+int luo_announce(int session, int fd, uint64_t token);
 int luo_restore(int session, uint64_t token);
 int luo_finish(int session);
 int luo_get_name(int session, char name[LIVEUPDATE_SESSION_NAME_LENGTH]);

@@ -174,6 +174,8 @@ static const struct command outgoing_commands[] = {
 		fill_nothing, undo_nothing),
 	COMMAND(SESSION_GET_INFO, session_get_info, 0, true,
 		fill_nothing, undo_nothing),
+	COMMAND(SESSION_ANNOUNCE_FD, session_announce_fd, 0, false,
+		fill_spare, unpreserve_spare),
 	{}
 };
 
@@ -192,6 +194,8 @@ static const struct command incoming_commands[] = {
 		fill_nothing, undo_nothing),
 	COMMAND(SESSION_GET_INFO, session_get_info, 0, true,
 		fill_nothing, undo_nothing),
+	COMMAND(SESSION_ANNOUNCE_FD, session_announce_fd, -EINVAL, false,
+		fill_spare, undo_nothing),
 	{}
 };
 

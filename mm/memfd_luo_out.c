@@ -1,0 +1,535 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live update of memfds: preserving pages
+ *
+ * Pages are listed as extents. The session has a reference to each folio that is
+ * listed: it can neither be freed, nor move, nor be swapped out.
+ */
+
+#include <linux/crc32.h>
+#include <linux/err.h>
+#include <linux/errno.h>
+#include <linux/folio_batch.h>
+#include <linux/io.h>
+#include <linux/kexec_handover.h>
+#include <linux/memfd.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
+#include <linux/shmem_fs.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "internal.h"
+#include "memfd_luo.h"
+
+/* Folios that are moved at once */
+#define MOVE_BATCH		512
+
+/* Small folios that are let go between two times of giving others a turn */
+#define PUT_BATCH		512
+
+/* ---- Extents ---- */
+
+static void extents_init(struct memfd_luo_out_extents *extents,
+			 struct memfd_luo_extent *near, u64 room)
+{
+	memset(extents, 0, sizeof(*extents));
+	extents->near = near;
+	extents->room = room;
+	kho_block_set_init(&extents->blocks, sizeof(struct memfd_luo_extent));
+}
+
+/* A walk over extents, in the order in which they were added */
+struct extents_it {
+	struct memfd_luo_out_extents *extents;
+	struct kho_block_set_it far;
+	u64 done;
+};
+
+static void extents_start(struct extents_it *it,
+			  struct memfd_luo_out_extents *extents)
+{
+	it->extents = extents;
+	it->done = 0;
+	kho_block_set_it_init(&it->far, &extents->blocks);
+}
+
+static const struct memfd_luo_extent *extents_next(struct extents_it *it)
+{
+	if (it->done == it->extents->nr)
+		return NULL;
+	if (it->done++ < it->extents->room)
+		return &it->extents->near[it->done - 1];
+
+	return kho_block_set_it_read_entry(&it->far);
+}
+
+/* KHO restores a preserved range as one only if it is all on one node */
+static bool extent_takes(const struct memfd_luo_extent *extent,
+			 const struct folio *folio)
+{
+	return extent_order(extent) == folio_order(folio) &&
+	       extent_end(extent) == folio->index &&
+	       extent_phys(extent) + (extent->pages << PAGE_SHIFT) ==
+			PFN_PHYS(folio_pfn(folio)) &&
+	       pfn_to_nid(PHYS_PFN(extent_phys(extent))) == folio_nid(folio);
+}
+
+/* Room for one more */
+static struct memfd_luo_extent *
+extents_reserve(struct memfd_luo_out_extents *extents)
+{
+	u64 far;
+	int err;
+
+	if (extents->nr < extents->room)
+		return &extents->near[extents->nr++];
+
+	far = extents->nr - extents->room;
+	err = kho_block_set_grow(&extents->blocks, far + 1);
+	if (err)
+		return ERR_PTR(err);
+	/* A set without blocks has no place to go on from */
+	if (!far)
+		kho_block_set_it_init(&extents->it, &extents->blocks);
+	extents->nr++;
+
+	return kho_block_set_it_reserve_entry(&extents->it);
+}
+
+static int extents_add(struct memfd_luo_out_extents *extents,
+		       const struct folio *folio)
+{
+	struct memfd_luo_extent *extent = extents->last;
+
+	if (!extent || !extent_takes(extent, folio)) {
+		extent = extents_reserve(extents);
+		if (IS_ERR(extent))
+			return PTR_ERR(extent);
+		extent->phys = PFN_PHYS(folio_pfn(folio)) | folio_order(folio);
+		extent->index = folio->index;
+		extent->pages = 0;
+		extents->last = extent;
+	}
+	extent->pages += folio_nr_pages(folio);
+	extents->pages += folio_nr_pages(folio);
+
+	return 0;
+}
+
+static void extent_unpreserve(const struct memfd_luo_extent *extent, u64 pages)
+{
+	unsigned long pfn = PHYS_PFN(extent_phys(extent));
+	unsigned int order = extent_order(extent);
+	u64 done;
+
+	if (!order) {
+		kho_unpreserve_pages(pfn_to_page(pfn), pages);
+		return;
+	}
+
+	for (done = 0; done < pages; done += 1UL << order)
+		kho_unpreserve_folio(pfn_folio(pfn + done));
+}
+
+static int extent_preserve(const struct memfd_luo_extent *extent)
+{
+	unsigned long pfn = PHYS_PFN(extent_phys(extent));
+	unsigned int order = extent_order(extent);
+	u64 done;
+	int err;
+
+	/* Scratch memory is the next kernel's: nothing of it is pinnable */
+	if (kho_scratch_overlap(PFN_PHYS(pfn), extent->pages << PAGE_SHIFT))
+		return -ENOMEM;
+	if (!order)
+		return kho_preserve_pages(pfn_to_page(pfn), extent->pages);
+
+	for (done = 0; done < extent->pages; done += 1UL << order) {
+		err = kho_preserve_folio(pfn_folio(pfn + done));
+		if (err) {
+			extent_unpreserve(extent, done);
+			return err;
+		}
+	}
+
+	return 0;
+}
+
+static void extent_put(const struct memfd_luo_extent *extent)
+{
+	unsigned long pfn = PHYS_PFN(extent_phys(extent));
+	unsigned int order = extent_order(extent);
+	u64 done;
+
+	/* Without its reference, a folio is not to be looked at */
+	for (done = 0; done < extent->pages; done += 1UL << order) {
+		folio_put(pfn_folio(pfn + done));
+		if (!(done % PUT_BATCH))
+			cond_resched();
+	}
+}
+
+/* Undo extents_preserve(), up to but without @end */
+static void extents_unpreserve_until(struct memfd_luo_out_extents *extents,
+				     const struct memfd_luo_extent *end)
+{
+	const struct memfd_luo_extent *extent;
+	struct extents_it it;
+
+	extents_start(&it, extents);
+	while ((extent = extents_next(&it))) {
+		if (extent == end)
+			return;
+		extent_unpreserve(extent, extent->pages);
+		cond_resched();
+	}
+}
+
+static int extents_preserve(struct memfd_luo_out_extents *extents)
+{
+	const struct memfd_luo_extent *extent;
+	struct extents_it it;
+	int err;
+
+	extents_start(&it, extents);
+	while ((extent = extents_next(&it))) {
+		err = fatal_signal_pending(current) ? -EINTR :
+						      extent_preserve(extent);
+		if (err) {
+			extents_unpreserve_until(extents, extent);
+			return err;
+		}
+		cond_resched();
+	}
+
+	return 0;
+}
+
+/* Let go what is in the extents, and forget it */
+static void extents_drop(struct memfd_luo_out_extents *extents)
+{
+	const struct memfd_luo_extent *extent;
+	struct extents_it it;
+
+	extents_start(&it, extents);
+	while ((extent = extents_next(&it)))
+		extent_put(extent);
+	kho_block_set_destroy(&extents->blocks);
+	extents_init(extents, extents->near, extents->room);
+}
+
+static void extents_release(struct memfd_luo_out_extents *extents)
+{
+	extents_unpreserve_until(extents, NULL);
+	extents_drop(extents);
+}
+
+/* Checksum those in blocks; the others have one of their own */
+static void extents_seal(struct memfd_luo_out_extents *extents,
+			 struct memfd_luo_extents *ser)
+{
+	const struct memfd_luo_extent *extent;
+	struct kho_block_set_it it;
+
+	ser->first = kho_block_set_head_pa(&extents->blocks);
+	ser->count = extents->nr - min(extents->nr, extents->room);
+	ser->crc = 0;
+	ser->pad = 0;
+	kho_block_set_it_init(&it, &extents->blocks);
+	while ((extent = kho_block_set_it_read_entry(&it)))
+		ser->crc = crc32c(ser->crc, extent, sizeof(*extent));
+}
+
+/* ---- Finding folios ---- */
+
+/*
+ * Find the first pages that exist at or after *@start, and where they end. A
+ * page that is swapped out exists. The search ends at @limit, and a row of pages
+ * after a batch.
+ */
+static bool find_row(struct address_space *mapping, pgoff_t *start,
+		     pgoff_t *end, pgoff_t limit)
+{
+	XA_STATE(xas, &mapping->i_pages, *start);
+	pgoff_t first, next = *start;
+	unsigned int nr = 0;
+	void *entry;
+
+	guard(rcu)();
+	xas_for_each(&xas, entry, limit - 1) {
+		if (xas_retry(&xas, entry))
+			continue;
+		first = round_down(xas.xa_index, 1UL << xas_get_order(&xas));
+		if (!nr)
+			*start = max(*start, first);
+		else if (first != next)
+			break;
+		next = first + (1UL << xas_get_order(&xas));
+		if (++nr == MOVE_BATCH)
+			break;
+	}
+	*end = min(next, limit);
+
+	return nr;
+}
+
+/*
+ * Have the pages from @start on, as far as they exist one after the other, brought
+ * to where they can stay: out of swap, and out of memory that is not for long, as
+ * scratch memory is. They are not held there: the caller has to look again.
+ */
+static int settle_row(struct file *file, pgoff_t start, pgoff_t limit)
+{
+	struct folio **batch __free(kfree) =
+		kmalloc_objs(*batch, MOVE_BATCH, GFP_KERNEL_ACCOUNT);
+	loff_t last_byte = i_size_read(file_inode(file)) - 1;
+	pgoff_t end, offset;
+	long nr;
+
+	if (!batch)
+		return -ENOMEM;
+	if (!find_row(file->f_mapping, &start, &end, limit))
+		return 0;
+	if (end <= last_byte >> PAGE_SHIFT)
+		last_byte = ((loff_t)end << PAGE_SHIFT) - 1;
+
+	nr = memfd_pin_folios(file, (loff_t)start << PAGE_SHIFT, last_byte,
+			      batch, MOVE_BATCH, &offset);
+	if (nr <= 0)
+		return nr ?: -EAGAIN;
+	unpin_folios(batch, nr);
+
+	return 0;
+}
+
+/*
+ * Folios that are allocated but were never written to hold anything, so they
+ * have to be cleared; all of them have to be dirty, or the next kernel takes
+ * them for clean ones and drops them. False if the folio is not in the file any
+ * more, as khugepaged and reclaim can have been at work on it, or cannot stay
+ * where it is. Once it was locked, our reference keeps them away.
+ */
+static bool folio_settle(struct folio *folio, struct address_space *mapping)
+{
+	bool stays;
+
+	folio_lock(folio);
+	stays = folio->mapping == mapping && folio_is_longterm_pinnable(folio);
+	if (stays && !folio_test_uptodate(folio)) {
+		folio_zero_range(folio, 0, folio_size(folio));
+		flush_dcache_folio(folio);
+		folio_mark_uptodate(folio);
+	}
+	if (stays && !folio_test_dirty(folio))
+		folio_mark_dirty(folio);
+	folio_unlock(folio);
+
+	return stays;
+}
+
+/* List a folio, with the caller's reference to it. -EAGAIN when it cannot stay */
+static int entry_add(struct memfd_luo_out_extents *extents, struct folio *folio,
+		     struct address_space *mapping)
+{
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	if (xa_is_value(folio) || !folio_settle(folio, mapping))
+		return -EAGAIN;
+
+	return extents_add(extents, folio);
+}
+
+/* List a batch, up to one that cannot be: entries[nr], or an error */
+static int batch_add(struct memfd_luo_out_extents *extents,
+		     struct folio_batch *batch, struct address_space *mapping,
+		     unsigned int *nr)
+{
+	int err = 0;
+
+	for (*nr = 0; *nr < batch->nr; ++*nr) {
+		err = entry_add(extents, batch->folios[*nr], mapping);
+		if (err)
+			break;
+		/* There can be a GiB to clear */
+		cond_resched();
+	}
+	for (unsigned int i = *nr; i < batch->nr; i++) {
+		if (!xa_is_value(batch->folios[i]))
+			folio_put(batch->folios[i]);
+	}
+
+	return err;
+}
+
+/* List all pages that exist from @start to @end; both are in pages */
+static int collect_range(struct file *file, struct memfd_luo_out_extents *extents,
+			 pgoff_t start, pgoff_t end)
+{
+	struct address_space *mapping = file->f_mapping;
+	pgoff_t indices[FOLIO_BATCH_SIZE];
+	struct folio_batch batch;
+	unsigned int nr;
+	int err;
+
+	while (start < end) {
+		folio_batch_init(&batch);
+		if (!find_get_entries(mapping, &start, end - 1, &batch, indices))
+			break;
+		err = batch_add(extents, &batch, mapping, &nr);
+		if (err == -EAGAIN) {
+			start = indices[nr];
+			err = settle_row(file, start, end);
+		}
+		if (err)
+			return err;
+	}
+
+	return 0;
+}
+
+static pgoff_t end_of_file(struct file *file)
+{
+	return DIV_ROUND_UP_ULL(i_size_read(file_inode(file)), PAGE_SIZE);
+}
+
+/* List all pages between those that are kept */
+static int collect_gaps(struct file *file, struct memfd_luo_out *out)
+{
+	const struct memfd_luo_extent *extent;
+	struct extents_it it;
+	pgoff_t start = 0;
+	int err;
+
+	extents_start(&it, &out->kept);
+	while ((extent = extents_next(&it))) {
+		err = collect_range(file, &out->late, start, extent->index);
+		if (err)
+			return err;
+		start = extent_end(extent);
+	}
+
+	return collect_range(file, &out->late, start, end_of_file(file));
+}
+
+/*
+ * Whether the file has no page but those that are kept, which cannot go away. On
+ * its way to swap or back a page can be counted twice, which does no harm.
+ */
+static bool nothing_new(struct file *file, const struct memfd_luo_out *out)
+{
+	struct shmem_inode_info *info = SHMEM_I(file_inode(file));
+
+	guard(spinlock_irq)(&info->lock);
+	return READ_ONCE(file->f_mapping->nrpages) + info->swapped ==
+	       out->kept.pages;
+}
+
+/* Preserve what was listed; if that, or listing it, failed, forget it */
+static int collected(struct memfd_luo_out_extents *extents, int err)
+{
+	err = err ?: extents_preserve(extents);
+	if (err)
+		extents_drop(extents);
+
+	return err;
+}
+
+/* ---- For the file handler ---- */
+
+/**
+ * memfd_luo_out_init - begin to preserve a memfd, of which no page is listed yet
+ * @out: to be filled
+ *
+ * Context: May sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int memfd_luo_out_init(struct memfd_luo_out *out)
+{
+	out->ser = kho_alloc_preserve(PAGE_SIZE);
+	if (IS_ERR(out->ser))
+		return PTR_ERR(out->ser);
+
+	extents_init(&out->kept, memfd_luo_near(out->ser), MEMFD_LUO_NEAR);
+	extents_init(&out->late, NULL, 0);
+	return 0;
+}
+
+/**
+ * memfd_luo_out_destroy - undo memfd_luo_out_init()
+ * @out: has no pages
+ */
+void memfd_luo_out_destroy(struct memfd_luo_out *out)
+{
+	kho_unpreserve_free(out->ser);
+}
+
+/**
+ * memfd_luo_keep - preserve all pages of a memfd
+ * @out:  to be filled
+ * @file: the memfd; pages can be added to it, but not taken away
+ *
+ * Context: May sleep, and takes locks of folios.
+ * Return: 0; -ENOMEM; -EINTR when killed; or why pages could not be brought in
+ * from swap or moved. Nothing is preserved then.
+ */
+int memfd_luo_keep(struct memfd_luo_out *out, struct file *file)
+{
+	return collected(&out->kept, collect_range(file, &out->kept, 0,
+						   end_of_file(file)));
+}
+
+/**
+ * memfd_luo_unkeep - undo memfd_luo_keep()
+ * @out: what it has filled
+ */
+void memfd_luo_unkeep(struct memfd_luo_out *out)
+{
+	extents_release(&out->kept);
+}
+
+/**
+ * memfd_luo_keep_late - preserve the pages that came after memfd_luo_keep()
+ * @out:  what it has filled
+ * @file: the memfd, whose holes are frozen
+ *
+ * Where two extents meet there is nothing to look for, and when no page came
+ * there is nothing to do.
+ *
+ * Context: May sleep, and takes locks of folios.
+ * Return: as memfd_luo_keep().
+ */
+int memfd_luo_keep_late(struct memfd_luo_out *out, struct file *file)
+{
+	if (nothing_new(file, out))
+		return 0;
+
+	return collected(&out->late, collect_gaps(file, out));
+}
+
+/**
+ * memfd_luo_unkeep_late - undo memfd_luo_keep_late()
+ * @out: what it has filled
+ */
+void memfd_luo_unkeep_late(struct memfd_luo_out *out)
+{
+	extents_release(&out->late);
+}
+
+/**
+ * memfd_luo_out_seal - write down which extents there are, all else is there
+ * @out: of the memfd
+ */
+void memfd_luo_out_seal(struct memfd_luo_out *out)
+{
+	struct memfd_luo_ser *ser = out->ser;
+
+	ser->near_count = min(out->kept.nr, out->kept.room);
+	ser->near_crc = crc32c(0, memfd_luo_near(ser),
+			       ser->near_count *
+			       sizeof(struct memfd_luo_extent));
+	extents_seal(&out->kept, &ser->kept);
+	extents_seal(&out->late, &ser->late);
+	ser->crc = crc32c(0, ser, offsetof(struct memfd_luo_ser, crc));
+}
