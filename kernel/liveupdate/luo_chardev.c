@@ -74,7 +74,7 @@ static int get_info(struct luo_ucmd *ucmd)
 	arg->features = LIVEUPDATE_FEATURE_EVENTS | LIVEUPDATE_FEATURE_WALK |
 			LIVEUPDATE_FEATURE_UNPRESERVE |
 			LIVEUPDATE_FEATURE_CARRY |
-			LIVEUPDATE_FEATURE_ANNOUNCE;
+			LIVEUPDATE_FEATURE_BATCH | LIVEUPDATE_FEATURE_ANNOUNCE;
 	luo_sessions_count(luo, LIVEUPDATE_OUTGOING, &arg->outgoing_sessions,
 			   &arg->outgoing_files);
 	luo_sessions_count(luo, LIVEUPDATE_INCOMING, &arg->incoming_sessions,

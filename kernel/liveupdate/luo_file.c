@@ -493,6 +493,7 @@ static int preserve_announced(struct luo_file *lf, struct file *file)
  * @session: the session
  * @file:    the file
  * @token:   its name in the session
+ * @place:   set to its place in the order of preservation; or NULL
  *
  * Context: Process context, luo.transition held for reading.
  * Return: 0; -EEXIST when the token is used, unless it announced the same object;
@@ -500,7 +501,8 @@ static int preserve_announced(struct luo_file *lf, struct file *file)
  * as many as the operator allows, -EBUSY when the file is in a session already,
  * -ENOMEM, -EINTR when killed, or what the handler fails with.
  */
-int luo_file_preserve(struct luo_session *session, struct file *file, u64 token)
+int luo_file_preserve(struct luo_session *session, struct file *file, u64 token,
+		      u64 *place)
 {
 	struct luo_file *lf;
 	int err;
@@ -511,10 +513,12 @@ int luo_file_preserve(struct luo_session *session, struct file *file, u64 token)
 		return err;
 
 	lf = find_token(session, token);
-	if (lf)
-		return preserve_announced(lf, file);
+	err = lf ? preserve_announced(lf, file) :
+		   add_file(session, file, token, file_preserve);
+	if (!err && place)
+		*place = lf ? lf->seq : session->last_seq;
 
-	return add_file(session, file, token, file_preserve);
+	return err;
 }
 
 /**
@@ -604,11 +608,13 @@ static void remove_file(struct luo_file *lf)
  * luo_file_unpreserve - take a file out of an outgoing session
  * @session: the session
  * @token:   the file's name in it
+ * @place:   its place in the order of preservation, or 0 for any
  *
  * Context: Process context, luo.transition held for reading.
- * Return: 0, -ENOENT when there is no such token, or -EINTR when killed.
+ * Return: 0, -ENOENT when there is no such token, or it is that of another file, or
+ * -EINTR when killed.
  */
-int luo_file_unpreserve(struct luo_session *session, u64 token)
+int luo_file_unpreserve(struct luo_session *session, u64 token, u64 place)
 {
 	struct luo_file *lf;
 	int err;
@@ -619,7 +625,7 @@ int luo_file_unpreserve(struct luo_session *session, u64 token)
 		return err;
 
 	lf = find_token(session, token);
-	if (!lf)
+	if (!lf || (place && lf->seq != place))
 		return -ENOENT;
 
 	remove_file(lf);

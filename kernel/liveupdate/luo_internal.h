@@ -443,11 +443,12 @@ struct luo_files {
 int luo_files_init(struct luo_files *files);
 void luo_files_destroy(struct luo_files *files);
 
-int luo_file_preserve(struct luo_session *session, struct file *file, u64 token);
+int luo_file_preserve(struct luo_session *session, struct file *file,
+		      u64 token, u64 *place);
 int luo_file_announce(struct luo_session *session, struct file *file, u64 token);
 int luo_files_prepare(struct luo_session *session);
 void luo_files_cancel(struct luo_session *session);
-int luo_file_unpreserve(struct luo_session *session, u64 token);
+int luo_file_unpreserve(struct luo_session *session, u64 token, u64 place);
 int luo_file_retrieve(struct luo_session *session, u64 token,
 		      struct file **filep, char *wanted);
 int luo_file_next(struct luo_session *session,
@@ -621,6 +622,7 @@ void luo_debugfs_register(struct luo *luo);
  * @session: the session, for a session's command
  * @arg:     the argument, in kernel memory and complete: what user space did not
  *           give is zero
+ * @uarg:    where it came from
  * @file:    set by a command that makes a descriptor: the file it is of
  * @wanted:  set by a command that lacks a file handler: the compatible string
  */
@@ -628,9 +630,12 @@ struct luo_ucmd {
 	struct luo *luo;
 	struct luo_session *session;
 	void *arg;
+	void __user *uarg;
 	struct file *file;
 	char wanted[LIVEUPDATE_COMPATIBLE_LENGTH];
 };
+
+typedef int (*luo_ucmd_fn)(struct luo_ucmd *ucmd);
 
 enum luo_ucmd_flags {
 	/* the argument is copied back to user space */
@@ -657,7 +662,7 @@ struct luo_ucmd_op {
 	u16 size;
 	u16 min_size;
 	unsigned int flags;
-	int (*execute)(struct luo_ucmd *ucmd);
+	luo_ucmd_fn execute;
 };
 
 #define LUO_UCMD_OP(_cmd, _struct, _last, _flags, _execute)		\
@@ -675,6 +680,12 @@ struct luo_ucmd_op {
 long luo_ucmd_run(struct luo *luo, struct luo_session *session,
 		  const struct luo_ucmd_op *ops, size_t nr_ops,
 		  unsigned int cmd, unsigned long arg);
+int luo_ucmd_call(struct luo_ucmd *ucmd, luo_ucmd_fn execute);
+
+/* ---- luo_batch.c: many files in one command ---- */
+
+int luo_batch_preserve(struct luo_ucmd *ucmd);
+int luo_batch_retrieve(struct luo_ucmd *ucmd);
 
 /* ---- luo_chardev.c: /dev/liveupdate ---- */
 

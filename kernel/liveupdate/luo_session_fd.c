@@ -20,7 +20,7 @@ static int preserve_fd(struct luo_ucmd *ucmd)
 	if (!file)
 		return -EBADF;
 
-	return luo_file_preserve(ucmd->session, file, arg->token);
+	return luo_file_preserve(ucmd->session, file, arg->token, NULL);
 }
 
 static int announce_fd(struct luo_ucmd *ucmd)
@@ -37,7 +37,6 @@ static int announce_fd(struct luo_ucmd *ucmd)
 static int retrieve_fd(struct luo_ucmd *ucmd)
 {
 	const struct liveupdate_session_retrieve_fd *arg = ucmd->arg;
-
 	int err;
 
 	err = luo_file_retrieve(ucmd->session, arg->token, &ucmd->file,
@@ -55,7 +54,7 @@ static int unpreserve_fd(struct luo_ucmd *ucmd)
 	if (arg->reserved)
 		return -EINVAL;
 
-	return luo_file_unpreserve(ucmd->session, arg->token);
+	return luo_file_unpreserve(ucmd->session, arg->token, 0);
 }
 
 static int next_file(struct luo_ucmd *ucmd)
@@ -117,6 +116,12 @@ static const struct luo_ucmd_op session_ops[] = {
 	LUO_UCMD_OP(LIVEUPDATE_SESSION_ANNOUNCE_FD,
 		    struct liveupdate_session_announce_fd, token,
 		    LUO_UCMD_OUTGOING, announce_fd),
+	LUO_UCMD_OP(LIVEUPDATE_SESSION_PRESERVE_FDS,
+		    struct liveupdate_session_fds, error,
+		    LUO_UCMD_OUTGOING | LUO_UCMD_UNLOCKED, luo_batch_preserve),
+	LUO_UCMD_OP(LIVEUPDATE_SESSION_RETRIEVE_FDS,
+		    struct liveupdate_session_fds, error,
+		    LUO_UCMD_INCOMING | LUO_UCMD_UNLOCKED, luo_batch_retrieve),
 	LUO_UCMD_OP(LIVEUPDATE_SESSION_NEXT_FILE,
 		    struct liveupdate_session_next_file, compatible,
 		    LUO_UCMD_OUTPUT, next_file),
@@ -130,6 +135,7 @@ static_assert(sizeof(struct liveupdate_session_retrieve_fd) <= LUO_UCMD_MAX_SIZE
 static_assert(sizeof(struct liveupdate_session_finish) <= LUO_UCMD_MAX_SIZE);
 static_assert(sizeof(struct liveupdate_session_get_name) <= LUO_UCMD_MAX_SIZE);
 static_assert(sizeof(struct liveupdate_session_announce_fd) <= LUO_UCMD_MAX_SIZE);
+static_assert(sizeof(struct liveupdate_session_fds) <= LUO_UCMD_MAX_SIZE);
 static_assert(sizeof(struct liveupdate_session_next_file) <= LUO_UCMD_MAX_SIZE);
 
 static long session_ioctl(struct file *file, unsigned int cmd,

@@ -74,35 +74,47 @@ static int copy_out(const struct luo_ucmd_op *op, const struct luo_ucmd *ucmd,
 	       -EFAULT : 0;
 }
 
-static int execute_once(const struct luo_ucmd_op *op, struct luo_ucmd *ucmd)
+static int call_once(struct luo_ucmd *ucmd, luo_ucmd_fn execute)
 {
 	struct luo *luo = ucmd->luo;
 	int err;
-
-	if (op->flags & LUO_UCMD_UNLOCKED)
-		return op->execute(ucmd);
 
 	/* A kexec may be refused at last, and take its time until then */
 	err = down_read_killable(&luo->transition);
 	if (err)
 		return err;
-	err = luo->state == LIVEUPDATE_STATE_FROZEN ? -EBUSY : op->execute(ucmd);
+	err = luo->state == LIVEUPDATE_STATE_FROZEN ? -EBUSY : execute(ucmd);
 	up_read(&luo->transition);
 
 	return err;
 }
 
-/* A handler that is missing may be in a module: get it, with no lock held */
-static int execute(const struct luo_ucmd_op *op, struct luo_ucmd *ucmd)
+/**
+ * luo_ucmd_call - do something for a command that may change what is preserved
+ * @ucmd:    the command
+ * @execute: does it, with luo.transition held for reading and not frozen; when it
+ *           sets @ucmd->wanted, a second time, after the module was asked for
+ *
+ * Context: Process context, no lock held, as it may wait for user space.
+ * Return: what @execute returns; -EBUSY when a kexec is under way; -EINTR when
+ * killed.
+ */
+int luo_ucmd_call(struct luo_ucmd *ucmd, luo_ucmd_fn execute)
 {
-	int err = execute_once(op, ucmd);
+	int err = call_once(ucmd, execute);
 
 	if (!err || !ucmd->wanted[0])
 		return err;
 
 	luo_handler_request(ucmd->wanted);
 	ucmd->wanted[0] = '\0';
-	return execute_once(op, ucmd);
+	return call_once(ucmd, execute);
+}
+
+static int execute(const struct luo_ucmd_op *op, struct luo_ucmd *ucmd)
+{
+	return op->flags & LUO_UCMD_UNLOCKED ? op->execute(ucmd) :
+					       luo_ucmd_call(ucmd, op->execute);
 }
 
 static int run_plain(const struct luo_ucmd_op *op, struct luo_ucmd *ucmd,
@@ -163,8 +175,13 @@ long luo_ucmd_run(struct luo *luo, struct luo_session *session,
 		  unsigned int cmd, unsigned long arg)
 {
 	u8 buffer[LUO_UCMD_MAX_SIZE] __aligned(8) = {};
-	struct luo_ucmd ucmd = { .luo = luo, .session = session, .arg = buffer };
 	void __user *uarg = (void __user *)arg;
+	struct luo_ucmd ucmd = {
+		.luo = luo,
+		.session = session,
+		.arg = buffer,
+		.uarg = uarg,
+	};
 	const struct luo_ucmd_op *op;
 	u32 user_size;
 	int err;

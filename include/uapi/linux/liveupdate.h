@@ -58,6 +58,8 @@ enum {
 	LIVEUPDATE_CMD_SESSION_FINISH		= 0x42,
 	LIVEUPDATE_CMD_SESSION_GET_NAME		= 0x43,
 	LIVEUPDATE_CMD_SESSION_UNPRESERVE_FD	= 0x60,
+	LIVEUPDATE_CMD_SESSION_PRESERVE_FDS	= 0x61,
+	LIVEUPDATE_CMD_SESSION_RETRIEVE_FDS	= 0x62,
 	LIVEUPDATE_CMD_SESSION_NEXT_FILE	= 0x63,
 	LIVEUPDATE_CMD_SESSION_GET_INFO		= 0x64,
 	LIVEUPDATE_CMD_SESSION_ANNOUNCE_FD	= 0x65,
@@ -171,6 +173,7 @@ enum liveupdate_file_state {
 #define LIVEUPDATE_FEATURE_WALK		(1ULL << 1) /* NEXT_SESSION, NEXT_FILE */
 #define LIVEUPDATE_FEATURE_UNPRESERVE	(1ULL << 2) /* UNPRESERVE_FD */
 #define LIVEUPDATE_FEATURE_CARRY	(1ULL << 3) /* unfinished sessions go on */
+#define LIVEUPDATE_FEATURE_BATCH	(1ULL << 4) /* PRESERVE_FDS, RETRIEVE_FDS */
 #define LIVEUPDATE_FEATURE_ANNOUNCE	(1ULL << 5) /* ANNOUNCE_FD */
 
 /**
@@ -445,6 +448,53 @@ struct liveupdate_session_unpreserve_fd {
 
 #define LIVEUPDATE_SESSION_UNPRESERVE_FD				\
 	_IO(LIVEUPDATE_IOCTL_TYPE, LIVEUPDATE_CMD_SESSION_UNPRESERVE_FD)
+
+/**
+ * struct liveupdate_session_fd - one file of many
+ * @fd:       in, or out: the file
+ * @reserved: in: zero
+ * @token:    in: its token
+ */
+struct liveupdate_session_fd {
+	__s32		fd;
+	__u32		reserved;
+	__aligned_u64	token;
+};
+
+/**
+ * struct liveupdate_session_fds - preserve, or retrieve, many files
+ * @size:    in: bytes of this structure
+ * @count:   in: number of @entries
+ * @entries: in: address of an array of struct liveupdate_session_fd
+ * @done:    out: number of entries that are done
+ * @error:   out: why entry number @done is not, as a positive errno; 0 when all are
+ *
+ * Does for one entry after the other what %LIVEUPDATE_SESSION_PRESERVE_FD or
+ * %LIVEUPDATE_SESSION_RETRIEVE_FD does, and stops at the first that fails, or when
+ * a signal comes. The entries before it are done, and it and those behind are not.
+ * The call succeeds if at least one entry is done, or there is none; otherwise it
+ * fails with what the first entry fails with. To go on, call it again with what is
+ * left.
+ *
+ * Of an entry that is not done, @fd means nothing when it is an output.
+ *
+ * Errors: those of one entry; EINVAL also for one whose @reserved is not zero;
+ * EFAULT also when @done and @error cannot be written, or the first entry not be
+ * read.
+ */
+struct liveupdate_session_fds {
+	__u32		size;
+	__u32		count;
+	__aligned_u64	entries;
+	__u32		done;
+	__u32		error;
+};
+
+#define LIVEUPDATE_SESSION_PRESERVE_FDS					\
+	_IO(LIVEUPDATE_IOCTL_TYPE, LIVEUPDATE_CMD_SESSION_PRESERVE_FDS)
+
+#define LIVEUPDATE_SESSION_RETRIEVE_FDS					\
+	_IO(LIVEUPDATE_IOCTL_TYPE, LIVEUPDATE_CMD_SESSION_RETRIEVE_FDS)
 
 /**
  * struct liveupdate_session_next_file - go from file to file

@@ -179,7 +179,7 @@ static int preserve(struct kunit *test, struct luo_session *session, u64 token)
 				  (void *)(unsigned long)token, O_RDWR);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
 	guard(rwsem_read)(&mock->luo.transition);
-	err = luo_file_preserve(session, file, token);
+	err = luo_file_preserve(session, file, token, NULL);
 	fput(file);
 	return err;
 }
