@@ -8,8 +8,8 @@
 dir=${0%/*}
 status=0
 
-[ $# -gt 0 ] || set -- uapi_session uapi_events uapi_watch uapi_files \
-	uapi_announce uapi_memfd uapi_torture uapi_permissions uapi_limits uapi_faults uapi_scale
+[ $# -gt 0 ] || set -- uapi_session uapi_events uapi_watch uapi_files uapi_announce \
+	uapi_batch uapi_memfd uapi_torture uapi_permissions uapi_limits uapi_faults uapi_scale
 
 for program; do
 	"$dir/$program" || status=1

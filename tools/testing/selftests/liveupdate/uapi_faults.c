@@ -153,6 +153,57 @@ static int preserve_nine(void *arg)
 	return err;
 }
 
+/* Two more files go with the one that it is about */
+static int extra[2];
+
+static int make_extra(void *arg)
+{
+	extra[0] = make_mock();
+	extra[1] = make_small();
+	return extra[0] < 0 || extra[1] < 0 ? -EIO : 0;
+}
+
+static int close_extra(void *arg)
+{
+	return close(extra[0]) || close(extra[1]) ? -errno : 0;
+}
+
+static int unpreserve_first(int session, unsigned int count)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; i < count && !err; i++)
+		err = luo_unpreserve(session, i);
+	return err;
+}
+
+/* What came through when some did not is given back, for the sake of the sweep */
+static int preserve_fds(void *arg)
+{
+	struct work *work = arg;
+	struct liveupdate_session_fd entries[] = {
+		{ .fd = work->file, .token = 0 },
+		{ .fd = extra[0], .token = 1 },
+		{ .fd = extra[1], .token = 2 },
+	};
+	struct liveupdate_session_fds fds;
+	int err = luo_preserve_fds(work->session, entries, ARRAY_SIZE(entries),
+				   &fds);
+
+	if (err)
+		return err;
+	if (!luo_has_files(work->session, fds.done))
+		return -EBADE;
+	if (fds.done == ARRAY_SIZE(entries))
+		return -(int)fds.error;
+	return unpreserve_first(work->session, fds.done) ?: -(int)fds.error;
+}
+
+static int unpreserve_fds(void *arg)
+{
+	return unpreserve_first(((struct work *)arg)->session, 3);
+}
+
 static int nine_and_one(void *arg)
 {
 	return preserve_nine(arg) ?: preserve(arg);
@@ -302,6 +353,12 @@ FIXTURE_VARIANT_ADD(faults, preserve_tenth_mock) { .swept = {
 FIXTURE_VARIANT_ADD(faults, announce) { .swept = {
 	.name = "ANNOUNCE_FD", .file = make_medium,
 	.call = announce, .undo = unpreserve,
+} };
+
+FIXTURE_VARIANT_ADD(faults, preserve_fds) { .swept = {
+	.name = "PRESERVE_FDS of three", .file = make_medium,
+	.before = make_extra, .call = preserve_fds, .undo = unpreserve_fds,
+	.after = close_extra,
 } };
 
 FIXTURE_VARIANT_ADD(faults, unpreserve) { .swept = {

@@ -18,6 +18,8 @@ static_assert(LIVEUPDATE_SESSION_PRESERVE_FD == 0xba40, "number");
 static_assert(LIVEUPDATE_SESSION_RETRIEVE_FD == 0xba41, "number");
 static_assert(LIVEUPDATE_SESSION_FINISH == 0xba42, "number");
 static_assert(LIVEUPDATE_SESSION_GET_NAME == 0xba43, "number");
+static_assert(LIVEUPDATE_SESSION_PRESERVE_FDS == 0xba61, "number");
+static_assert(LIVEUPDATE_SESSION_RETRIEVE_FDS == 0xba62, "number");
 
 #define AT(_offset, _type, _member)					\
 	static_assert(offsetof(struct _type, _member) == (_offset), "offset")
@@ -47,6 +49,16 @@ AT(0, liveupdate_session_get_name, size);
 AT(4, liveupdate_session_get_name, reserved);
 AT(8, liveupdate_session_get_name, name);
 BYTES(72, liveupdate_session_get_name);
+AT(0, liveupdate_session_fd, fd);
+AT(4, liveupdate_session_fd, reserved);
+AT(8, liveupdate_session_fd, token);
+BYTES(16, liveupdate_session_fd);
+AT(0, liveupdate_session_fds, size);
+AT(4, liveupdate_session_fds, count);
+AT(8, liveupdate_session_fds, entries);
+AT(16, liveupdate_session_fds, done);
+AT(20, liveupdate_session_fds, error);
+BYTES(24, liveupdate_session_fds);
 
 int luo_ioctl(int fd, unsigned long cmd, void *arg)
 {
@@ -132,6 +144,44 @@ int luo_restore(int session, uint64_t token)
 
 	ret = luo_ioctl(session, LIVEUPDATE_SESSION_RETRIEVE_FD, &arg);
 	return ret ? ret : arg.fd;
+}
+
+static int many(int session, unsigned long cmd,
+		struct liveupdate_session_fd *entries, unsigned int count,
+		struct liveupdate_session_fds *arg)
+{
+	memset(arg, 0xff, sizeof(*arg));
+	arg->size = sizeof(*arg);
+	arg->count = count;
+	arg->entries = (uintptr_t)entries;
+	return luo_ioctl(session, cmd, arg);
+}
+
+/* What the kernel does not fill in of @arg shows */
+int luo_preserve_fds(int session, struct liveupdate_session_fd *entries,
+		     unsigned int count, struct liveupdate_session_fds *arg)
+{
+	return many(session, LIVEUPDATE_SESSION_PRESERVE_FDS, entries, count,
+		    arg);
+}
+
+int luo_retrieve_fds(int session, struct liveupdate_session_fd *entries,
+		     unsigned int count, struct liveupdate_session_fds *arg)
+{
+	return many(session, LIVEUPDATE_SESSION_RETRIEVE_FDS, entries, count,
+		    arg);
+}
+
+/* The tokens of a session's files are 0 to @count - 1, in this order */
+bool luo_has_files(int session, uint64_t count)
+{
+	struct liveupdate_session_next_file next = { .size = sizeof(next) };
+	uint64_t nr = 0;
+
+	while (!luo_ioctl(session, LIVEUPDATE_SESSION_NEXT_FILE, &next))
+		if (next.token != nr++)
+			return false;
+	return nr == count;
 }
 
 int luo_finish(int session)

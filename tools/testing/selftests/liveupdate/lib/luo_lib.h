@@ -57,6 +57,11 @@ int luo_retrieve(int dev, const char *name);
 int luo_preserve(int session, int fd, uint64_t token);
 int luo_announce(int session, int fd, uint64_t token);
 int luo_restore(int session, uint64_t token);
+int luo_preserve_fds(int session, struct liveupdate_session_fd *entries,
+		     unsigned int count, struct liveupdate_session_fds *arg);
+int luo_retrieve_fds(int session, struct liveupdate_session_fd *entries,
+		     unsigned int count, struct liveupdate_session_fds *arg);
+bool luo_has_files(int session, uint64_t count);
 int luo_finish(int session);
 int luo_get_name(int session, char name[LIVEUPDATE_SESSION_NAME_LENGTH]);
 int luo_unpreserve(int session, uint64_t token);

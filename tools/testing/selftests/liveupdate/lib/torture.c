@@ -114,6 +114,33 @@ static int preserve_again(const struct torture *t, const void *arg)
 	return luo_preserve(t->fd, t->file, TORTURE_TOKEN);
 }
 
+/* One entry, which no wrong argument is to reach */
+static struct liveupdate_session_fd entry;
+
+static void fill_entries(void *arg, int fd, uint64_t token)
+{
+	struct liveupdate_session_fds *fds = arg;
+
+	entry = (struct liveupdate_session_fd){ .fd = fd, .token = token };
+	fds->count = 1;
+	fds->entries = (uintptr_t)&entry;
+}
+
+static void fill_spares(const struct torture *t, void *arg)
+{
+	fill_entries(arg, t->spare, TORTURE_TOKEN + 1);
+}
+
+static void fill_tokens(const struct torture *t, void *arg)
+{
+	fill_entries(arg, -1, TORTURE_TOKEN);
+}
+
+static int close_entry(const struct torture *t, const void *arg)
+{
+	return close(entry.fd) ? -errno : 0;
+}
+
 /* A FINISH that went through could not be undone */
 static void fill_reserved(const struct torture *t, void *arg)
 {
@@ -170,6 +197,10 @@ static const struct command outgoing_commands[] = {
 		fill_nothing, undo_nothing),
 	COMMAND(SESSION_UNPRESERVE_FD, session_unpreserve_fd, 0, false,
 		fill_unpreserve, preserve_again),
+	COMMAND(SESSION_PRESERVE_FDS, session_fds, 0, true,
+		fill_spares, unpreserve_spare),
+	COMMAND(SESSION_RETRIEVE_FDS, session_fds, -EINVAL, true,
+		fill_tokens, undo_nothing),
 	COMMAND(SESSION_NEXT_FILE, session_next_file, 0, true,
 		fill_nothing, undo_nothing),
 	COMMAND(SESSION_GET_INFO, session_get_info, 0, true,
@@ -190,6 +221,10 @@ static const struct command incoming_commands[] = {
 		fill_nothing, undo_nothing),
 	COMMAND(SESSION_UNPRESERVE_FD, session_unpreserve_fd, -EINVAL, false,
 		fill_unpreserve, undo_nothing),
+	COMMAND(SESSION_PRESERVE_FDS, session_fds, -EINVAL, true,
+		fill_spares, undo_nothing),
+	COMMAND(SESSION_RETRIEVE_FDS, session_fds, 0, true,
+		fill_tokens, close_entry),
 	COMMAND(SESSION_NEXT_FILE, session_next_file, 0, true,
 		fill_nothing, undo_nothing),
 	COMMAND(SESSION_GET_INFO, session_get_info, 0, true,
