@@ -59,6 +59,26 @@ static bool is_unfinished(const struct luo_session *session)
 	       session->state == LIVEUPDATE_SESSION_CLAIMED;
 }
 
+static bool is_claimed(const struct luo_session *session)
+{
+	return session->state == LIVEUPDATE_SESSION_CLAIMED;
+}
+
+static bool any_incoming(struct luo *luo,
+			 bool (*is_one)(const struct luo_session *session))
+{
+	struct luo_sessions *incoming = &luo->sessions[LIVEUPDATE_INCOMING];
+	struct luo_session *session;
+
+	guard(mutex)(&incoming->lock);
+	list_for_each_entry(session, &incoming->list, list) {
+		if (is_one(session))
+			return true;
+	}
+
+	return false;
+}
+
 /**
  * luo_sessions_unfinished - whether something of the previous kernel is left
  * @luo: the orchestrator
@@ -70,16 +90,7 @@ static bool is_unfinished(const struct luo_session *session)
  */
 bool luo_sessions_unfinished(struct luo *luo)
 {
-	struct luo_sessions *incoming = &luo->sessions[LIVEUPDATE_INCOMING];
-	struct luo_session *session;
-
-	guard(mutex)(&incoming->lock);
-	list_for_each_entry(session, &incoming->list, list) {
-		if (is_unfinished(session))
-			return true;
-	}
-
-	return false;
+	return any_incoming(luo, is_unfinished);
 }
 
 /**
@@ -91,16 +102,7 @@ bool luo_sessions_unfinished(struct luo *luo)
  */
 bool luo_sessions_claimed(struct luo *luo)
 {
-	struct luo_sessions *incoming = &luo->sessions[LIVEUPDATE_INCOMING];
-	struct luo_session *session;
-
-	guard(mutex)(&incoming->lock);
-	list_for_each_entry(session, &incoming->list, list) {
-		if (session->state == LIVEUPDATE_SESSION_CLAIMED)
-			return true;
-	}
-
-	return false;
+	return any_incoming(luo, is_claimed);
 }
 
 static u64 count_files(const struct luo_session *session)
