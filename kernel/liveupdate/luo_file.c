@@ -507,6 +507,7 @@ int luo_file_preserve(struct luo_session *session, struct file *file, u64 token,
 	struct luo_file *lf;
 	int err;
 
+	lockdep_assert_held(&session->luo->transition);
 	ACQUIRE(mutex_kill, lock)(&session->lock);
 	err = ACQUIRE_ERR(mutex_kill, &lock);
 	if (err)
@@ -535,6 +536,7 @@ int luo_file_announce(struct luo_session *session, struct file *file, u64 token)
 {
 	int err;
 
+	lockdep_assert_held(&session->luo->transition);
 	ACQUIRE(mutex_kill, lock)(&session->lock);
 	err = ACQUIRE_ERR(mutex_kill, &lock);
 	if (err)
@@ -559,6 +561,7 @@ int luo_files_prepare(struct luo_session *session)
 	struct luo_file *lf;
 	int err = 0;
 
+	lockdep_assert_held_write(&session->luo->transition);
 	scoped_guard(mutex, &session->lock) {
 		list_for_each_entry(lf, &session->files, list) {
 			if (!lf->preserved)
@@ -643,6 +646,7 @@ void luo_files_unpreserve(struct luo_session *session)
 {
 	struct luo_file *lf, *next;
 
+	lockdep_assert_held(&session->luo->transition);
 	guard(mutex)(&session->lock);
 	list_for_each_entry_safe_reverse(lf, next, &session->files, list)
 		remove_file(lf);
@@ -663,6 +667,7 @@ int luo_file_receive(struct luo_session *session,
 	struct luo_file *lf;
 	int err;
 
+	lockdep_assert_held(&session->lock);
 	lf = file_new(session, ser->token, ser->compatible);
 	if (IS_ERR(lf))
 		return PTR_ERR(lf);
@@ -685,6 +690,7 @@ void luo_files_forget(struct luo_session *session)
 {
 	struct luo_file *lf, *next;
 
+	lockdep_assert_held(&session->lock);
 	list_for_each_entry_safe_reverse(lf, next, &session->files, list) {
 		file_unlink(lf);
 		file_free(lf);
@@ -730,6 +736,7 @@ int luo_file_retrieve(struct luo_session *session, u64 token,
 	struct luo_file *lf;
 	int err;
 
+	lockdep_assert_held(&session->luo->transition);
 	ACQUIRE(mutex_kill, lock)(&session->lock);
 	err = ACQUIRE_ERR(mutex_kill, &lock);
 	if (err)
@@ -785,6 +792,7 @@ int luo_file_next(struct luo_session *session,
 	unsigned long seq = next->cursor;
 	struct luo_file *lf;
 
+	lockdep_assert_held(&session->luo->transition);
 	guard(mutex)(&session->lock);
 	lf = xa_find_after(&session->order, &seq, ULONG_MAX, XA_PRESENT);
 	if (!lf)
@@ -811,6 +819,7 @@ u64 luo_files_bytes(struct luo_session *session)
 	struct luo_file *lf;
 	u64 bytes = 0;
 
+	lockdep_assert_held(&session->luo->transition);
 	guard(mutex)(&session->lock);
 	list_for_each_entry(lf, &session->files, list)
 		bytes += file_bytes(lf);
@@ -920,6 +929,7 @@ int luo_files_carry(struct luo_session *session)
 	struct luo_file *lf;
 	int err;
 
+	lockdep_assert_held_write(&session->luo->transition);
 	mutex_lock(&session->lock);
 	err = kho_block_set_grow(&session->blocks, session->nr_files);
 	list_for_each_entry(lf, &session->files, list) {
@@ -949,6 +959,7 @@ void luo_files_uncarry(struct luo_session *session)
 {
 	struct luo_file *lf;
 
+	lockdep_assert_held_write(&session->luo->transition);
 	guard(mutex)(&session->lock);
 	list_for_each_entry_reverse(lf, &session->files, list) {
 		if (lf->carried)
@@ -1006,6 +1017,7 @@ void luo_files_unfreeze(struct luo_session *session)
 {
 	struct luo_file *lf;
 
+	lockdep_assert_held_write(&session->luo->transition);
 	guard(mutex)(&session->lock);
 	list_for_each_entry_reverse(lf, &session->files, list) {
 		if (file_goes(lf))
@@ -1038,6 +1050,7 @@ u64 luo_files_encode(struct luo_session *session, u32 *crc)
 	struct luo_file *lf;
 	u64 count = 0;
 
+	lockdep_assert_held_write(&session->luo->transition);
 	guard(mutex)(&session->lock);
 	*crc = 0;
 	kho_block_set_clear(&session->blocks);

@@ -354,6 +354,7 @@ int luo_flbs_encode(struct luo *luo, struct luo_items *items)
 	struct luo_flb *state;
 	int err = 0;
 
+	lockdep_assert_held_write(&luo->transition);
 	guard(rwsem_read)(&luo->handlers.lock);
 	list_for_each_entry(state, &luo->handlers.flbs, list) {
 		guard(mutex)(&state->out_lock);

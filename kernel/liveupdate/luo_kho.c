@@ -187,6 +187,7 @@ int luo_handover_write(struct luo *luo)
 	struct luo_root root;
 	int err;
 
+	lockdep_assert_held_write(&luo->transition);
 	root_start(luo, &root);
 	root.reboot_at = luo->reboot_at;
 	err = luo_sessions_encode(luo, &root) ?:

@@ -303,6 +303,7 @@ struct luo_session *luo_session_create(struct luo *luo, const char *name)
 	struct luo_session *session;
 	int err;
 
+	lockdep_assert_held(&luo->transition);
 	if (!name_fits(name))
 		return ERR_PTR(-EINVAL);
 
@@ -383,6 +384,7 @@ struct luo_session *luo_session_claim(struct luo *luo, const char *name)
 	struct luo_session *session;
 	int err;
 
+	lockdep_assert_held(&luo->transition);
 	if (!name_fits(name))
 		return ERR_PTR(-ENOENT);
 
@@ -437,6 +439,7 @@ int luo_sessions_want_handlers(struct luo *luo, struct luo_wanted *wanted)
 	struct luo_session *session;
 	int err;
 
+	lockdep_assert_held_write(&luo->transition);
 	list_for_each_entry(session, &luo->sessions[LIVEUPDATE_INCOMING].list,
 			    list) {
 		if (!is_unfinished(session))
@@ -481,6 +484,7 @@ static int finish(struct luo_session *session)
  */
 int luo_session_finish(struct luo_session *session)
 {
+	lockdep_assert_held(&session->luo->transition);
 	guard(mutex)(&session->lock);
 	if (session->state == LIVEUPDATE_SESSION_FINISHED)
 		return 0;
@@ -517,6 +521,7 @@ void luo_sessions_discard(struct luo *luo)
 	struct luo_session *session, *next;
 	int err;
 
+	lockdep_assert_held_write(&luo->transition);
 	list_for_each_entry_safe(session, next,
 				 &luo->sessions[LIVEUPDATE_INCOMING].list,
 				 list) {
@@ -643,6 +648,7 @@ int luo_session_decode(struct luo_session *session)
 {
 	struct luo_chain *chain = &session->received;
 
+	lockdep_assert_held(&session->luo->transition);
 	guard(mutex)(&session->lock);
 	if (!chain->count && !chain->first)
 		return 0;
@@ -718,6 +724,7 @@ int luo_sessions_carry(struct luo *luo)
 	struct luo_session *session;
 	int err;
 
+	lockdep_assert_held_write(&luo->transition);
 	list_for_each_entry(session, &luo->sessions[LIVEUPDATE_INCOMING].list, list) {
 		if (!is_unfinished(session))
 			continue;
@@ -741,6 +748,7 @@ void luo_sessions_uncarry(struct luo *luo)
 {
 	struct luo_session *session;
 
+	lockdep_assert_held_write(&luo->transition);
 	list_for_each_entry_reverse(session,
 				    &luo->sessions[LIVEUPDATE_INCOMING].list, list)
 		luo_files_uncarry(session);
@@ -881,6 +889,7 @@ int luo_sessions_freeze(struct luo *luo)
 		.next = luo->sessions[LIVEUPDATE_OUTGOING].list.next,
 	};
 
+	lockdep_assert_held_write(&luo->transition);
 	spin_lock_init(&freezer.lock);
 	freeze_together(&freezer);
 	if (freezer.err) {
@@ -912,6 +921,7 @@ static void drop_closed(struct luo *luo)
  */
 void luo_sessions_unfreeze(struct luo *luo)
 {
+	lockdep_assert_held_write(&luo->transition);
 	unfreeze_list(&luo->sessions[LIVEUPDATE_INCOMING]);
 	unfreeze_list(&luo->sessions[LIVEUPDATE_OUTGOING]);
 	drop_closed(luo);
@@ -967,6 +977,7 @@ int luo_sessions_encode(struct luo *luo, struct luo_root *root)
 	struct kho_block_set_it it;
 	int err;
 
+	lockdep_assert_held_write(&luo->transition);
 	err = kho_block_set_grow(&outgoing->blocks,
 				 outgoing->count + incoming->count);
 	if (err)

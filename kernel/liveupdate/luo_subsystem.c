@@ -275,6 +275,7 @@ struct liveupdate_subsystem *luo_subsystem_find(struct luo *luo,
 {
 	struct liveupdate_subsystem *subsystem;
 
+	lockdep_assert_held(&luo->transition);
 	list_private_for_each_entry(subsystem, &luo->subsystems, list) {
 		if (!strcmp(subsystem->name, name))
 			return subsystem;
@@ -315,6 +316,7 @@ void luo_subsystems_boot(struct luo *luo)
 	struct luo_item item;
 	int cursor = 0;
 
+	lockdep_assert_held_write(&luo->transition);
 	list_private_for_each_entry(subsystem, &luo->subsystems, list) {
 		if (rests_on_failed(luo, subsystem) || boot(luo, subsystem))
 			*flags_of(subsystem) |= SUBSYSTEM_FAILED;
@@ -368,6 +370,7 @@ int luo_subsystems_check_carry(struct luo *luo)
 	struct luo_item item;
 	int cursor = 0;
 
+	lockdep_assert_held_write(&luo->transition);
 	if (luo->finished || !luo->received)
 		return 0;
 

@@ -172,6 +172,12 @@ static void finish_all(struct kunit *test, const char *calls)
 	expect_calls(test, calls);
 }
 
+static int encode_flbs(struct luo_items *items)
+{
+	guard(rwsem_write)(&mock->luo.transition);
+	return luo_flbs_encode(&mock->luo, items);
+}
+
 static void expect_files(struct kunit *test, u64 files_x, u64 files_y)
 {
 	KUNIT_EXPECT_EQ(test, ACCESS_PRIVATE(&x, state)->out.files, files_x);
@@ -277,7 +283,7 @@ static void update(struct kunit *test, unsigned int files_both,
 		KUNIT_ASSERT_EQ(test, luo_flbs_preserve(luo, &both), 0);
 	for (i = 0; i < files_y; i++)
 		KUNIT_ASSERT_EQ(test, luo_flbs_preserve(luo, &only_y), 0);
-	KUNIT_ASSERT_EQ(test, luo_flbs_encode(luo, &items), 0);
+	KUNIT_ASSERT_EQ(test, encode_flbs(&items), 0);
 	for (i = 0; i < files_both; i++)
 		luo_flbs_unpreserve(luo, &both);
 	for (i = 0; i < files_y; i++)
@@ -468,13 +474,12 @@ static void put_outgoing_after_unregister(struct kunit *test)
 
 static void encode(struct kunit *test)
 {
-	struct luo *luo = &mock->luo;
 	struct luo_items items = {};
 
 	preserve(test, &both, "PxPy");
 	preserve(test, &only_y, "");
 	KUNIT_EXPECT_EQ(test, get_outgoing(&x), 0);
-	KUNIT_ASSERT_EQ(test, luo_flbs_encode(luo, &items), 0);
+	KUNIT_ASSERT_EQ(test, encode_flbs(&items), 0);
 	KUNIT_ASSERT_EQ(test, items.nr, 2);
 	KUNIT_EXPECT_STREQ(test, items.items[0].compatible, "x");
 	KUNIT_EXPECT_EQ(test, items.items[0].data, 'x');
@@ -486,13 +491,13 @@ static void encode(struct kunit *test)
 
 	/* Users alone do not take it to the next kernel */
 	unpreserve(test, &both, "");
-	KUNIT_ASSERT_EQ(test, luo_flbs_encode(luo, &items), 0);
+	KUNIT_ASSERT_EQ(test, encode_flbs(&items), 0);
 	KUNIT_ASSERT_EQ(test, items.nr, 1);
 	KUNIT_EXPECT_STREQ(test, items.items[0].compatible, "y");
 	KUNIT_EXPECT_EQ(test, items.items[0].count, 1);
 	luo_items_free(&items);
 	unpreserve(test, &only_y, "Uy");
-	KUNIT_ASSERT_EQ(test, luo_flbs_encode(luo, &items), 0);
+	KUNIT_ASSERT_EQ(test, encode_flbs(&items), 0);
 	KUNIT_EXPECT_EQ(test, items.nr, 0);
 	luo_items_free(&items);
 	luo_flb_put_outgoing(&x);
