@@ -209,7 +209,7 @@ static void in_receive(struct luo_flb *state)
 		return;
 
 	state->received = true;
-	if (state->luo->finished ||
+	if (READ_ONCE(state->luo->finished) ||
 	    !luo_item_find(state->luo->received, LUO_FDT_FLBS,
 			   state->compatible, &item))
 		return;
@@ -322,14 +322,16 @@ void luo_flbs_finish(struct luo *luo, struct liveupdate_file_handler *handler)
  * @luo: the orchestrator
  *
  * Ends FLBs that are counted for files which were quarantined, and those that
- * could not be retrieved before.
+ * could not be retrieved before. Nothing has come for an FLB that is first heard
+ * of later.
  *
- * Context: Process context.
+ * Context: Process context, luo.transition held for writing.
  */
 void luo_flbs_finish_all(struct luo *luo)
 {
 	struct luo_flb *state;
 
+	lockdep_assert_held_write(&luo->transition);
 	guard(rwsem_read)(&luo->handlers.lock);
 	list_for_each_entry(state, &luo->handlers.flbs, list) {
 		guard(mutex)(&state->in_lock);
@@ -337,6 +339,8 @@ void luo_flbs_finish_all(struct luo *luo)
 		state->in.files = 0;
 		in_finish(state);
 	}
+	/* An FLB cannot be heard of before the lock is released */
+	WRITE_ONCE(luo->finished, true);
 }
 
 /* ---- Handover ---- */
@@ -555,7 +559,8 @@ static int get_incoming(struct luo_flb *state, void **objp)
 	guard(mutex)(&state->in_lock);
 	in_receive(state);
 	if (!state->in_left)
-		return state->came || state->luo->finished ? -ENODATA : -ENOENT;
+		return state->came || READ_ONCE(state->luo->finished) ?
+		       -ENODATA : -ENOENT;
 
 	err = in_retrieve(state);
 	if (err)

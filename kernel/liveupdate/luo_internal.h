@@ -715,7 +715,8 @@ int luo_chardev_register(struct luo *luo);
  *               protected by @transition
  * @settled:     FINISH is due as soon as the state is UPDATED again; protected by
  *               @transition
- * @finished:    FINISH has come; protected by @transition
+ * @finished:    FINISH has come; written with @transition and luo_handlers.lock
+ *               held, so whoever has one of them can rely on it
  * @ready:       boot is through; protected by @transition
  * @changes:     counts changes of @state; protected by @transition
  * @wait:        woken at each

@@ -150,7 +150,6 @@ static int finish(struct luo *luo)
 	luo_subsystems_finish(luo);
 	luo->updated = false;
 	luo->settled = false;
-	luo->finished = true;
 	luo->phase_ns[LIVEUPDATE_PHASE_FINISH] = ktime_get_ns() - start;
 	set_state(luo, next, start);
 	return 0;

@@ -168,7 +168,8 @@ static void finish(struct kunit *test, struct liveupdate_file_handler *handler,
 
 static void finish_all(struct kunit *test, const char *calls)
 {
-	luo_flbs_finish_all(&mock->luo);
+	scoped_guard(rwsem_write, &mock->luo.transition)
+		luo_flbs_finish_all(&mock->luo);
 	expect_calls(test, calls);
 }
 
@@ -727,7 +728,6 @@ static void registered_after_the_update(struct kunit *test)
 {
 	update(test, 1, 0);
 	finish_all(test, "");
-	mock->luo.finished = true;
 	KUNIT_ASSERT_EQ(test, add_flbs(), 0);
 	KUNIT_EXPECT_EQ(test, get_incoming(&x), -ENODATA);
 	finish(test, &both, "");
