@@ -179,6 +179,7 @@ void luo_chain_free(struct luo_chain *chain)
 		cond_resched();
 	}
 	chain->first = 0;
-	chain->count = 0;
+	/* Whoever owns the chain may let others read it meanwhile */
+	WRITE_ONCE(chain->count, 0);
 }
 EXPORT_SYMBOL_GPL(luo_chain_free);

@@ -53,6 +53,12 @@ static int retrieve_session(struct luo_ucmd *ucmd)
 	return session_to_file(ucmd, luo_session_claim(ucmd->luo, arg->name));
 }
 
+/* Any number of those who have the device open can do so at a time */
+static void note_changes(struct luo *luo)
+{
+	WRITE_ONCE(luo->chardev.seen, READ_ONCE(luo->changes));
+}
+
 static int get_info(struct luo_ucmd *ucmd)
 {
 	struct liveupdate_ioctl_get_info *arg = ucmd->arg;
@@ -64,7 +70,7 @@ static int get_info(struct luo_ucmd *ucmd)
 		strscpy_pad(arg->last_participant, luo->failure.who,
 			    sizeof(arg->last_participant));
 	}
-	luo->chardev.seen = READ_ONCE(luo->changes);
+	note_changes(luo);
 	arg->state = READ_ONCE(luo->state);
 	arg->number = luo->number;
 	arg->quarantined = READ_ONCE(luo->quarantine.count);
@@ -128,7 +134,7 @@ static int chardev_open(struct inode *inode, struct file *file)
 	if (test_and_set_bit(LUO_CHARDEV_OPEN, &luo->chardev.flags))
 		return -EBUSY;
 
-	luo->chardev.seen = READ_ONCE(luo->changes);
+	note_changes(luo);
 	return 0;
 }
 
@@ -160,7 +166,8 @@ static __poll_t chardev_poll(struct file *file, struct poll_table_struct *wait)
 	struct luo *luo = luo_of(file);
 
 	poll_wait(file, &luo->wait, wait);
-	return READ_ONCE(luo->changes) != luo->chardev.seen ? EPOLLPRI : 0;
+	return READ_ONCE(luo->changes) != READ_ONCE(luo->chardev.seen) ?
+	       EPOLLPRI : 0;
 }
 
 static const struct file_operations chardev_fops = {

@@ -44,19 +44,26 @@ static void show_sessions(struct seq_file *m, struct luo *luo,
 		show_session(m, session);
 }
 
+static void show_flbs(struct seq_file *m, struct luo *luo)
+{
+	struct luo_flb *flb;
+
+	guard(rwsem_read)(&luo->handlers.lock);
+	list_for_each_entry(flb, &luo->handlers.flbs, list) {
+		guard(mutex)(&flb->out_lock);
+		seq_printf(m, "flb %s files %llu users %llu data %#llx\n",
+			   flb->compatible, flb->out.files, flb->out.users,
+			   flb->out.data);
+	}
+}
+
 static int outgoing_show(struct seq_file *m, void *unused)
 {
 	struct luo *luo = m->private;
 	struct liveupdate_subsystem *subsystem;
-	struct luo_flb *flb;
 
 	show_sessions(m, luo, LIVEUPDATE_OUTGOING);
-	scoped_guard(rwsem_read, &luo->handlers.lock) {
-		list_for_each_entry(flb, &luo->handlers.flbs, list)
-			seq_printf(m, "flb %s files %llu users %llu data %#llx\n",
-				   flb->compatible, flb->out.files,
-				   flb->out.users, flb->out.data);
-	}
+	show_flbs(m, luo);
 	scoped_guard(rwsem_read, &luo->transition) {
 		list_private_for_each_entry(subsystem, &luo->subsystems, list)
 			seq_printf(m, "subsystem %s data %#llx\n",

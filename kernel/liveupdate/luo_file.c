@@ -152,6 +152,13 @@ static void file_free(struct luo_file *lf)
 	kfree_rcu(lf, rcu);
 }
 
+/* Others read it without the lock, to tell it to user space */
+static void add_to_count(struct luo_session *session, int n)
+{
+	lockdep_assert_held(&session->lock);
+	WRITE_ONCE(session->nr_files, session->nr_files + n);
+}
+
 static int file_link(struct luo_file *lf)
 {
 	struct luo_session *session = lf->session;
@@ -165,7 +172,7 @@ static int file_link(struct luo_file *lf)
 	lf->seq = seq;
 	session->last_seq = seq;
 	list_add_tail(&lf->list, &session->files);
-	session->nr_files++;
+	add_to_count(session, 1);
 	return 0;
 }
 
@@ -173,7 +180,7 @@ static void file_unlink(struct luo_file *lf)
 {
 	xa_erase(&lf->session->order, lf->seq);
 	list_del(&lf->list);
-	lf->session->nr_files--;
+	add_to_count(lf->session, -1);
 }
 
 static void file_trace(const struct luo_file *lf, enum liveupdate_phase phase,

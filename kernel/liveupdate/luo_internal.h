@@ -693,7 +693,8 @@ int luo_batch_retrieve(struct luo_ucmd *ucmd);
  * struct luo_chardev - the device
  * @misc:  registered when LUO is ready
  * @flags: bit %LUO_CHARDEV_OPEN is set while someone has it open
- * @seen:  the luo.changes that who has it open knows of
+ * @seen:  the luo.changes that who has it open knows of; of those who look at
+ *         the same time any may be the last
  */
 struct luo_chardev {
 	struct miscdevice misc;

@@ -199,6 +199,14 @@ static void session_trace(const struct luo_session *session)
 				 session->state);
 }
 
+/* GET_INFO of the session reads it without the lock */
+static void set_state(struct luo_session *session,
+		      enum liveupdate_session_state state)
+{
+	lockdep_assert_held(&table_of(session)->lock);
+	WRITE_ONCE(session->state, state);
+}
+
 static void session_free(struct luo_session *session)
 {
 	xa_destroy(&session->order);
@@ -354,7 +362,7 @@ static struct luo_session *claim(struct luo_sessions *sessions,
 	if (session->state == LIVEUPDATE_SESSION_CLAIMED)
 		return ERR_PTR(-EINVAL);
 
-	session->state = LIVEUPDATE_SESSION_CLAIMED;
+	set_state(session, LIVEUPDATE_SESSION_CLAIMED);
 	session_trace(session);
 	return session;
 }
@@ -365,7 +373,7 @@ static void unclaim(struct luo_session *session)
 	if (session->state != LIVEUPDATE_SESSION_CLAIMED)
 		return;
 
-	session->state = LIVEUPDATE_SESSION_UNCLAIMED;
+	set_state(session, LIVEUPDATE_SESSION_UNCLAIMED);
 	session_trace(session);
 }
 
@@ -465,7 +473,7 @@ static int finish(struct luo_session *session)
 
 	luo_files_finish(session);
 	scoped_guard(mutex, &table_of(session)->lock)
-		session->state = LIVEUPDATE_SESSION_FINISHED;
+		set_state(session, LIVEUPDATE_SESSION_FINISHED);
 	table_del(session);
 	session_trace(session);
 
@@ -566,7 +574,7 @@ void luo_session_release(struct luo_session *session)
 		session_drop(session);
 	else
 		scoped_guard(mutex, &table_of(session)->lock)
-			session->state = LIVEUPDATE_SESSION_CLOSED;
+			set_state(session, LIVEUPDATE_SESSION_CLOSED);
 }
 
 /**
@@ -607,7 +615,7 @@ static void quarantine(struct luo_session *session)
 	luo_quarantine_add(session->luo, -EUCLEAN, "session %s", session->name);
 
 	guard(mutex)(&table_of(session)->lock);
-	session->state = LIVEUPDATE_SESSION_QUARANTINED;
+	set_state(session, LIVEUPDATE_SESSION_QUARANTINED);
 	session_trace(session);
 }
 

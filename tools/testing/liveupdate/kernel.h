@@ -63,6 +63,8 @@ struct xarray {};
 #define __private
 #define EXPORT_SYMBOL_GPL(_name)
 #define cond_resched()		((void)0)
+/* There is one thread only */
+#define WRITE_ONCE(_where, _value)	((_where) = (_value))
 
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		4096UL
