@@ -21,8 +21,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "../kselftest_harness.h"
-#include "lib/luo_lib.h"
+#include "uapi.h"
 
 #define PAGE	4096
 
