@@ -217,7 +217,7 @@ static void check_census(struct census before, const struct census *now)
 /* What came is in files by now, where it is not finished: only a leak takes more */
 static void check_memory(long before)
 {
-	long taken = before - meminfo_kib("MemFree");
+	long taken = before - memory_free_kib();
 
 	ksft_print_msg("%ld KiB less are free\n", taken);
 	if (taken > FREE_NOISE_KIB)
@@ -236,7 +236,7 @@ static void report(const char *what)
 static void race_and_stop(int dev)
 {
 	struct census before = take_census(dev), now;
-	long free = meminfo_kib("MemFree");
+	long free = memory_free_kib();
 
 	races_start(dev, seed + stage);
 	for (unsigned int i = 0; i < seconds && !race_failed(); i++)

@@ -294,7 +294,7 @@ static struct usage usage_now(void)
 {
 	return (struct usage) {
 		.charged = charged(),
-		.used = -meminfo_kib("MemFree") * (long)KIB,
+		.used = -memory_free_kib() * (long)KIB,
 	};
 }
 

@@ -316,7 +316,7 @@ static void large(struct note *note)
 
 static void measure(struct note *note)
 {
-	note->value[note->stage] = meminfo_kib("MemFree");
+	note->value[note->stage] = memory_free_kib();
 }
 
 static void check_large(struct note *note, int session)

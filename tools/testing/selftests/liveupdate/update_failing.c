@@ -365,9 +365,9 @@ static void sweep_restore_kind(struct note *note, int dev,
 	long free;
 
 	swept.session = OK(luo_retrieve(dev, session_name(note, kind->name)));
-	free = meminfo_kib("MemFree");
+	free = memory_free_kib();
 	sweep(note, &swept, kind->name, COPIES);
-	CHECK_BETWEEN(-100000, free - meminfo_kib("MemFree"), 1024);
+	CHECK_BETWEEN(-100000, free - memory_free_kib(), 1024);
 	for (unsigned int i = 0; i <= COPIES; i++) {
 		int fd = OK(luo_restore(swept.session, i));
 
@@ -410,7 +410,7 @@ static void check_freed(long before, unsigned int sessions)
 	const long kib = 2 * (1 + 2) * MIB / KIB;
 
 	usleep(300 * 1000);
-	CHECK_BETWEEN(kib * sessions, meminfo_kib("MemFree") - before,
+	CHECK_BETWEEN(kib * sessions, memory_free_kib() - before,
 		      2 * kib * sessions);
 }
 
@@ -419,7 +419,7 @@ static void sweep_finish(struct note *note)
 	struct swept swept = {
 		.before = claim_half, .call = finish, .dev = OK(luo_open()),
 	};
-	long free = meminfo_kib("MemFree");
+	long free = memory_free_kib();
 
 	sweep(note, &swept, "FINISH", SESSIONS);
 	check_freed(free, swept.copy);
@@ -454,7 +454,7 @@ static void sweep_finish_update(struct note *note)
 	struct swept swept = { .call = finish_update, .dev = OK(luo_open()) };
 	unsigned int nth = 0, failures = 0;
 	struct liveupdate_ioctl_get_info info;
-	long free = meminfo_kib("MemFree");
+	long free = memory_free_kib();
 
 	OK(fault_arm(0));
 	OK(luo_info(swept.dev, &info));

@@ -94,7 +94,7 @@ UPDATE_TEST(ten, ten_in_use,
  */
 static void measure(struct note *note)
 {
-	note->value[note->stage] = meminfo_kib("MemFree");
+	note->value[note->stage] = memory_free_kib();
 	note->value[16 + note->stage] = 0;
 	if (note->stage)
 		note->value[16 + note->stage] = number_in(IN_PRESERVED) -
