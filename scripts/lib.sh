@@ -5,7 +5,8 @@
 #
 # Environment: BUILD, folder of everything that is made (default build/);
 # V=1 shows all output of the long steps; KERNEL, which kernel: the usual one, or
-# debug or kcsan, which have configs/debug.config over the usual configuration.
+# debug or kcsan, which have configs/debug.config over the usual configuration;
+# SLOWER, how many times longer than usual the VMs may take.
 
 set -euo pipefail
 
@@ -35,9 +36,9 @@ variant=${KERNEL:+-$KERNEL}
 
 # How many times longer than with the usual kernel things may take
 case ${KERNEL:-} in
-'')	slower=1 ;;
-debug)	slower=4 ;;
-kcsan)	slower=4 ;;
+'')	slower=${SLOWER:-1} ;;
+debug)	slower=${SLOWER:-4} ;;
+kcsan)	slower=${SLOWER:-4} ;;
 *)	echo "KERNEL=$KERNEL: there are only debug and kcsan" >&2
 	exit 1 ;;
 esac
