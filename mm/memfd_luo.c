@@ -21,8 +21,9 @@
  *
  * Not kept are extended attributes, time stamps and NUMA policies. Reserved
  * space behind the end of the file (``FALLOC_FL_KEEP_SIZE``) is given up.
- * Memfds of huge pages (``MFD_HUGETLB``) and files of tmpfs that are no memfds
- * are refused with EOPNOTSUPP.
+ * Files of tmpfs that are no memfds are refused with EOPNOTSUPP. Memfds of huge
+ * pages (``MFD_HUGETLB``) have a handler of their own, or are refused, too, where
+ * it is not built.
  */
 
 #define pr_fmt(fmt) "memfd_luo: " fmt
@@ -61,7 +62,8 @@ static bool is_memfd(const struct file *file)
 static bool memfd_luo_can_preserve(struct liveupdate_file_handler *handler,
 				   struct file *file)
 {
-	return shmem_file(file) || is_file_hugepages(file);
+	return shmem_file(file) || (is_file_hugepages(file) &&
+				    !IS_ENABLED(CONFIG_LIVEUPDATE_HUGETLB));
 }
 
 static unsigned long memfd_luo_get_id(struct file *file)

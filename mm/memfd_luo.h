@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Live update of memfds: what its parts share. memfd_luo.c is the file handler,
- * memfd_luo_out.c preserves pages, memfd_luo_in.c restores them, and
- * memfd_luo_check.c looks at what comes from the previous kernel.
+ * memfd_luo_out.c preserves pages, memfd_luo_in.c restores them, memfd_luo_attrs.c
+ * knows all of them but their pages, and memfd_luo_check.c looks at what comes from
+ * the previous kernel.
  */
 #ifndef _MM_MEMFD_LUO_H
 #define _MM_MEMFD_LUO_H
@@ -109,6 +110,13 @@ void memfd_luo_in_destroy(struct memfd_luo_in *in);
 int memfd_luo_fill(struct inode *inode, struct memfd_luo_in *in);
 void memfd_luo_discard(struct memfd_luo_in *in);
 
+bool memfd_luo_is_memfd(const struct file *file);
+void memfd_luo_attrs_get(struct memfd_luo_attrs *attrs, struct file *file);
+int memfd_luo_attrs_set(struct file *file, const struct memfd_luo_attrs *attrs);
+struct file *memfd_luo_open_as_was(struct file *file,
+				   const struct memfd_luo_attrs *attrs);
+
+bool memfd_luo_attrs_ok(const struct memfd_luo_attrs *attrs);
 unsigned int memfd_luo_piece_order(const struct memfd_luo_extent *extent,
 				   u64 done);
 bool memfd_luo_ser_ok(const struct memfd_luo_ser *ser);

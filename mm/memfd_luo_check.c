@@ -141,6 +141,23 @@ bool memfd_luo_extents_ok(const struct luo_chain *chain, u64 size)
 }
 
 /**
+ * memfd_luo_attrs_ok - see whether what a memfd has is something that it can have
+ * @attrs: that, which is not trusted
+ *
+ * Return: true if so.
+ */
+bool memfd_luo_attrs_ok(const struct memfd_luo_attrs *attrs)
+{
+	return attrs->size <= MAX_LFS_FILESIZE &&
+	       attrs->pos <= MAX_LFS_FILESIZE &&
+	       !(attrs->seals & ~MEMFD_SEALS) &&
+	       !(attrs->flags & ~MEMFD_FLAGS) &&
+	       !(attrs->mode & ~S_IALLUGO) && attrs->reopened <= 1 &&
+	       strnlen(attrs->name, sizeof(attrs->name)) < sizeof(attrs->name) &&
+	       !strncmp(attrs->name, MEMFD_PREFIX, strlen(MEMFD_PREFIX));
+}
+
+/**
  * memfd_luo_ser_ok - see whether what is known of a memfd but its pages is right
  * @ser: the record, which is not trusted
  *

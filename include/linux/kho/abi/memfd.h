@@ -62,6 +62,33 @@ struct memfd_luo_extents {
 static_assert(sizeof(struct memfd_luo_extents) == 24);
 
 /**
+ * struct memfd_luo_attrs - what all memfds have, whatever their pages
+ * @size:   of the file, in bytes
+ * @pos:    of the file descriptor, in bytes
+ * @seals:  F_SEAL_* of fcntl(2)
+ * @flags:  O_* of open(2) that the file descriptor had
+ * @mode:   permission bits
+ * @uid:    owner, in the initial user namespace
+ * @gid:    group, likewise
+ * @reopened: 1 if the descriptor is not memfd_create(2)'s own, but was opened by
+ *          path, which makes a difference to execve(2); 0 otherwise
+ * @name:   as given to memfd_create(2), with the prefix that the kernel adds
+ */
+struct memfd_luo_attrs {
+	u64	size;
+	u64	pos;
+	u32	seals;
+	u32	flags;
+	u32	mode;
+	u32	uid;
+	u32	gid;
+	u32	reopened;
+	char	name[MEMFD_LUO_NAME_LENGTH];
+};
+
+static_assert(sizeof(struct memfd_luo_attrs) == 296);
+
+/**
  * struct memfd_luo_ser - a memfd but for its pages
  * @size:   of the file, in bytes
  * @pos:    of the file descriptor, in bytes

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live update of memfds of huge pages: restoring pages and reservations
+ */
+
+#include <linux/errno.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/hugetlb.h>
+#include <linux/io.h>
+#include <linux/kexec_handover.h>
+#include <linux/liveupdate_chain.h>
+#include <linux/sched/signal.h>
+#include <linux/string.h>
+
+#include "hugetlb_luo.h"
+#include "hugetlb_vmemmap.h"
+
+static bool take_chain(const struct hugetlb_luo_chain *ser,
+		       struct luo_chain *chain, size_t size)
+{
+	chain->first = ser->first;
+	chain->count = ser->count;
+	chain->entry_size = size;
+	return !luo_chain_take(chain) && luo_chain_crc(chain) == ser->crc;
+}
+
+static bool take_chains(struct hugetlb_luo_in *in)
+{
+	const struct hugetlb_luo_ser *ser = in->ser;
+
+	return take_chain(&ser->kept, &in->kept,
+			  sizeof(struct hugetlb_luo_extent)) &&
+	       take_chain(&ser->late, &in->late,
+			  sizeof(struct hugetlb_luo_extent)) &&
+	       take_chain(&ser->regions, &in->regions,
+			  sizeof(struct hugetlb_luo_region));
+}
+
+/**
+ * hugetlb_luo_in_init - take up a file that came
+ * @in:   to fill
+ * @phys: physical address of its record, which is not trusted
+ *
+ * The metadata is taken out of KHO before memory that it refers to is looked at,
+ * so that it cannot refer to itself. What is found damaged stays allocated.
+ *
+ * Context: May sleep.
+ * Return: 0, or -EUCLEAN when it is damaged.
+ */
+int hugetlb_luo_in_init(struct hugetlb_luo_in *in, u64 phys)
+{
+	memset(in, 0, sizeof(*in));
+	if (!phys || !kho_try_restore_folio(phys, 0))
+		return -EUCLEAN;
+
+	in->ser = phys_to_virt(phys);
+	if (!hugetlb_luo_ser_ok(in->ser) || !take_chains(in) ||
+	    !hugetlb_luo_extents_ok(&in->kept, in->ser) ||
+	    !hugetlb_luo_extents_ok(&in->late, in->ser) ||
+	    !hugetlb_luo_regions_ok(&in->regions, in->ser))
+		return -EUCLEAN;
+
+	return 0;
+}
+
+/**
+ * hugetlb_luo_in_destroy - give up the records of a file, which are read no more
+ * @in: the file; its pages are in a file, or discarded
+ */
+void hugetlb_luo_in_destroy(struct hugetlb_luo_in *in)
+{
+	luo_chain_free(&in->kept);
+	luo_chain_free(&in->late);
+	luo_chain_free(&in->regions);
+	folio_put(virt_to_folio(in->ser));
+}
+
+/**
+ * struct walk - a walk over the pages of an incoming file
+ * @in:     the file
+ * @it:     the next extent
+ * @extent: the one that the next page is in
+ * @done:   pages of it that are behind
+ * @total:  pages of all extents that are behind
+ * @late:   in the late extents, after the others
+ */
+struct walk {
+	struct hugetlb_luo_in *in;
+	struct luo_chain_it it;
+	const struct hugetlb_luo_extent *extent;
+	u64 done;
+	u64 total;
+	bool late;
+};
+
+static void walk_enter(struct walk *walk, const struct luo_chain *chain)
+{
+	luo_chain_start(&walk->it, chain);
+	walk->extent = luo_chain_next(&walk->it);
+	walk->done = 0;
+}
+
+static void walk_start(struct walk *walk, struct hugetlb_luo_in *in)
+{
+	memset(walk, 0, sizeof(*walk));
+	walk->in = in;
+	walk_enter(walk, &in->kept);
+}
+
+static u64 walk_phys(const struct walk *walk)
+{
+	return walk->extent->phys +
+	       walk->done * hugetlb_luo_page_size(walk->in->ser);
+}
+
+/* Take the next page out of KHO, unless that is done. False: it is not there */
+static bool walk_restore(struct walk *walk)
+{
+	if (walk->total < walk->in->restored)
+		return true;
+
+	/* Another file can have claimed the same memory since it was checked */
+	if (!kho_try_restore_folio(walk_phys(walk), walk->in->ser->order))
+		return false;
+
+	walk->in->restored++;
+	return true;
+}
+
+/*
+ * The next page, which belongs to us; its place in the file goes to @index. NULL at
+ * the end, an error when KHO does not have it (any more).
+ */
+static struct folio *walk_next(struct walk *walk, pgoff_t *index)
+{
+	struct folio *folio;
+
+	if (!walk->extent && !walk->late) {
+		walk->late = true;
+		walk_enter(walk, &walk->in->late);
+	}
+	if (!walk->extent)
+		return NULL;
+	if (!walk_restore(walk))
+		return ERR_PTR(-EUCLEAN);
+
+	folio = pfn_folio(PHYS_PFN(walk_phys(walk)));
+	*index = walk->extent->index + walk->done;
+	walk->total++;
+	if (++walk->done == walk->extent->count) {
+		walk->extent = luo_chain_next(&walk->it);
+		walk->done = 0;
+	}
+
+	return folio;
+}
+
+static int fill_one(struct inode *inode, struct folio *folio, pgoff_t index)
+{
+	int err;
+
+	if (IS_ERR(folio))
+		return PTR_ERR(folio);
+	if (fatal_signal_pending(current))
+		return -EINTR;
+
+	err = hugetlb_adopt_folio(inode, folio, index);
+	/* Two extents for one place: the previous kernel told nonsense */
+	return err == -EEXIST ? -EUCLEAN : err;
+}
+
+/* Put all pages into the file; *@nr is how many are in it, also on failure */
+static int fill_pages(struct inode *inode, struct hugetlb_luo_in *in, u64 *nr)
+{
+	struct folio *folio;
+	struct walk walk;
+	pgoff_t index;
+	int err;
+
+	*nr = 0;
+	walk_start(&walk, in);
+	while ((folio = walk_next(&walk, &index))) {
+		err = fill_one(inode, folio, index);
+		if (err)
+			return err;
+		(*nr)++;
+		cond_resched();
+	}
+
+	return 0;
+}
+
+/* Of a region, what has a page needs no other */
+static int reserve_regions(struct inode *inode, struct hugetlb_luo_in *in)
+{
+	const struct hugetlb_luo_region *region;
+	struct luo_chain_it it;
+	long nr;
+
+	luo_chain_start(&it, &in->regions);
+	while ((region = luo_chain_next(&it))) {
+		nr = hugetlb_reserve_pages(inode, region->from, region->to, NULL,
+					   EMPTY_VMA_FLAGS);
+		if (nr < 0)
+			return nr;
+		cond_resched();
+	}
+
+	return 0;
+}
+
+/* Have the first @nr pages again as KHO gave them back; the file is gone */
+static void disown_pages(struct hugetlb_luo_in *in, u64 nr)
+{
+	struct walk walk;
+	pgoff_t index;
+
+	walk_start(&walk, in);
+	while (nr--) {
+		hugetlb_disown_folio(walk_next(&walk, &index));
+		cond_resched();
+	}
+}
+
+/* Give back struct pages that a huge page does not need, where that is wanted */
+static void optimize_page(const struct hstate *h, struct folio *folio)
+{
+	int refs = folio_nr_pages(folio) + 1;
+
+	/* Nobody else has the file, but anybody can look at a folio */
+	if (!folio_ref_freeze(folio, refs))
+		return;
+	hugetlb_vmemmap_optimize_folio(h, folio);
+	folio_ref_unfreeze(folio, refs);
+}
+
+/* All went well: let the file alone have the pages */
+static void commit_pages(struct inode *inode, struct hugetlb_luo_in *in)
+{
+	const struct hstate *h = hstate_inode(inode);
+	struct folio *folio;
+	struct walk walk;
+	pgoff_t index;
+
+	walk_start(&walk, in);
+	while ((folio = walk_next(&walk, &index))) {
+		optimize_page(h, folio);
+		folio_set_hugetlb_migratable(folio);
+		folio_put(folio);
+		cond_resched();
+	}
+}
+
+/**
+ * hugetlb_luo_fill - give a new file the pages and reservations of one that came
+ * @in:     the one that came; has no more pages, if all goes well
+ * @file:   the new one, which is put in any case
+ * @as_was: opened for the same inode, and the last one beside @file; put on failure
+ *
+ * Context: May sleep.
+ * Return: 0; -EUCLEAN when pages are not there or have no place; -EINTR when the
+ * task is killed; otherwise what hugetlb_adopt_folio() or hugetlb_reserve_pages()
+ * say. On failure, @in is as before.
+ */
+int hugetlb_luo_fill(struct hugetlb_luo_in *in, struct file *file,
+		     struct file *as_was)
+{
+	struct inode *inode = file_inode(file);
+	u64 nr;
+	int err;
+
+	err = fill_pages(inode, in, &nr) ?: reserve_regions(inode, in);
+	if (!err)
+		commit_pages(inode, in);
+	else
+		__fput_sync(as_was);
+	/* At once: pages that failed are ours again then */
+	__fput_sync(file);
+	if (err)
+		disown_pages(in, nr);
+
+	return err;
+}
+
+/**
+ * hugetlb_luo_discard - free the pages of a file that came
+ * @in: the file
+ */
+void hugetlb_luo_discard(struct hugetlb_luo_in *in)
+{
+	struct folio *folio;
+	struct walk walk;
+	pgoff_t index;
+
+	walk_start(&walk, in);
+	while ((folio = walk_next(&walk, &index)) && !IS_ERR(folio)) {
+		folio_put(folio);
+		cond_resched();
+	}
+}

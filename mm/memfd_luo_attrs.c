@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Live update of memfds: what all of them have, whatever their pages
+ */
+
+#include <linux/errno.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/memfd.h>
+#include <linux/string.h>
+
+#include "memfd_luo.h"
+
+/**
+ * memfd_luo_is_memfd - see whether a file was made by memfd_create(2)
+ * @file: a file of shmem or hugetlbfs
+ *
+ * These have no directory, are on the kernel's own mount, and their names have a
+ * prefix that users cannot choose. Other files of the same filesystem, if deleted,
+ * look similar but have a parent.
+ *
+ * Return: true if so.
+ */
+bool memfd_luo_is_memfd(const struct file *file)
+{
+	const struct dentry *dentry = file->f_path.dentry;
+
+	return IS_ROOT(dentry) && d_unhashed(dentry) &&
+	       !strncmp(dentry->d_name.name, MEMFD_PREFIX,
+			strlen(MEMFD_PREFIX));
+}
+
+/**
+ * memfd_luo_attrs_get - note what a memfd has
+ * @attrs: where to
+ * @file:  the memfd; it can change until the end
+ */
+void memfd_luo_attrs_get(struct memfd_luo_attrs *attrs, struct file *file)
+{
+	const struct inode *inode = file_inode(file);
+
+	attrs->size = i_size_read(inode);
+	attrs->pos = READ_ONCE(file->f_pos);
+	attrs->flags = READ_ONCE(file->f_flags) & MEMFD_FLAGS;
+	attrs->reopened = !!(file->f_mode & FMODE_WRITER);
+	attrs->mode = READ_ONCE(inode->i_mode) & S_IALLUGO;
+	attrs->uid = from_kuid(&init_user_ns, inode->i_uid);
+	attrs->gid = from_kgid(&init_user_ns, inode->i_gid);
+	attrs->seals = memfd_get_seals(file);
+	strscpy_pad(attrs->name, file->f_path.dentry->d_name.name);
+}
+
+/**
+ * memfd_luo_attrs_set - give a new memfd what another one had
+ * @file:  the memfd, which is empty: some seals wait until no page is in use
+ * @attrs: checked by memfd_luo_attrs_ok()
+ *
+ * Context: May sleep.
+ * Return: 0, or why the seals could not be added.
+ */
+int memfd_luo_attrs_set(struct file *file, const struct memfd_luo_attrs *attrs)
+{
+	struct inode *inode = file_inode(file);
+	int err;
+
+	inode->i_mode = (inode->i_mode & ~S_IALLUGO) | attrs->mode;
+	inode->i_uid = make_kuid(&init_user_ns, attrs->uid);
+	inode->i_gid = make_kgid(&init_user_ns, attrs->gid);
+	err = memfd_add_seals(file, attrs->seals);
+	if (!err)
+		i_size_write(inode, attrs->size);
+
+	return err;
+}
+
+/* As memfd_create(2) has made it, and not opened a second time by its path */
+static bool is_original(const struct memfd_luo_attrs *attrs)
+{
+	return !attrs->reopened && (attrs->flags & O_ACCMODE) == O_RDWR;
+}
+
+/**
+ * memfd_luo_open_as_was - open a memfd the way that it was
+ * @file:  the memfd, as memfd_alloc_file() made it
+ * @attrs: what it had
+ *
+ * Context: May sleep.
+ * Return: the same inode's file, with a reference of its own, or an error.
+ */
+struct file *memfd_luo_open_as_was(struct file *file,
+				   const struct memfd_luo_attrs *attrs)
+{
+	struct file *as_was;
+
+	if (is_original(attrs)) {
+		file->f_flags |= attrs->flags;
+		file->f_pos = attrs->pos;
+		return get_file(file);
+	}
+
+	as_was = dentry_open(&file->f_path, attrs->flags | O_LARGEFILE,
+			     current_cred());
+	if (!IS_ERR(as_was)) {
+		as_was->f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
+		as_was->f_pos = attrs->pos;
+	}
+
+	return as_was;
+}
