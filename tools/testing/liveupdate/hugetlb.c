@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memfds of huge pages, as they come from the previous kernel: one that is right, and
+ * what is found wrong when a word of it has another value. Prints TAP.
+ *
+ * A huge page has four pages here, as memory has few.
+ */
+
+#include "hugetlb_luo.h"
+#include "luo_internal.h"
+#include "memfd_luo.h"
+#include "memory.h"
+
+#define ORDER		2
+#define HUGE		(PAGE_SIZE << ORDER)
+#define NOWHERE		0x7000000000ULL
+
+/* Pages of memory: two huge ones that are adjacent, one that is not, the records */
+enum {
+	CONTENT = 0,
+	LATE_CONTENT = 12,
+	KEPT = 8,
+	LATE,
+	REGIONS,
+	FREE_PAGE,
+};
+
+static struct hugetlb_luo_ser ser;
+
+static void *record(unsigned int page)
+{
+	return (struct kho_block_header_ser *)memory_look(page) + 1;
+}
+
+/* A block with as many records, which are returned */
+static void *write_block(unsigned int page, unsigned int count)
+{
+	struct kho_block_header_ser *block = memory_preserve(page, 0);
+
+	block->count = count;
+	return block + 1;
+}
+
+static void write_extents(void)
+{
+	*(struct hugetlb_luo_extent *)write_block(KEPT, 1) =
+		(struct hugetlb_luo_extent){ MEMORY_PHYS(CONTENT), 1, 2 };
+	*(struct hugetlb_luo_extent *)write_block(LATE, 1) =
+		(struct hugetlb_luo_extent){ MEMORY_PHYS(LATE_CONTENT), 6, 1 };
+	memory_preserve(CONTENT, ORDER);
+	memory_preserve(CONTENT + (1 << ORDER), ORDER);
+	memory_preserve(LATE_CONTENT, ORDER);
+}
+
+static void write_file(void)
+{
+	struct hugetlb_luo_region *regions = write_block(REGIONS, 2);
+
+	memset(&ser, 0, sizeof(ser));
+	strscpy_pad(ser.attrs.name, MEMFD_PREFIX "huge");
+	ser.attrs.size = 7 * HUGE - 1;
+	ser.order = ORDER;
+	write_extents();
+	regions[0] = (struct hugetlb_luo_region){ 0, 3 };
+	regions[1] = (struct hugetlb_luo_region){ 5, 7 };
+}
+
+static bool chain_ok(unsigned int page, u64 count, size_t size,
+		     bool (*check)(const struct luo_chain *chain,
+				   const struct hugetlb_luo_ser *ser))
+{
+	struct luo_chain chain = {
+		.first = MEMORY_PHYS(page),
+		.count = count,
+		.entry_size = size,
+	};
+
+	return !luo_chain_take(&chain) && check(&chain, &ser);
+}
+
+/* As hugetlb_luo.c looks at it */
+static bool file_ok(void)
+{
+	ser.crc = crc32c(0, &ser, offsetof(struct hugetlb_luo_ser, crc));
+	return hugetlb_luo_ser_ok(&ser) &&
+	       chain_ok(KEPT, 1, sizeof(struct hugetlb_luo_extent),
+			hugetlb_luo_extents_ok) &&
+	       chain_ok(LATE, 1, sizeof(struct hugetlb_luo_extent),
+			hugetlb_luo_extents_ok) &&
+	       chain_ok(REGIONS, 2, sizeof(struct hugetlb_luo_region),
+			hugetlb_luo_regions_ok);
+}
+
+enum { NO_PAGE = -1 };
+
+/**
+ * struct test - one word of the file that is another one
+ * @name:   of the test
+ * @page:   whose first record it is in, or NO_PAGE: in the file's own
+ * @offset: in that
+ * @size:   of the word
+ * @value:  that it is given
+ * @want:   whether the file is still right
+ */
+static const struct test {
+	const char *name;
+	int page;
+	size_t offset, size;
+	u64 value;
+	bool want;
+} tests[] = {
+#define SER(_name, _member, _value, _want)				\
+	{ _name, NO_PAGE, offsetof(struct hugetlb_luo_ser, _member),	\
+	  sizeof(ser._member), (_value), (_want) }
+#define EXTENT(_name, _member, _value, _want)				\
+	{ "extent_" _name, KEPT,					\
+	  offsetof(struct hugetlb_luo_extent, _member), 8, (_value), (_want) }
+#define REGION(_name, _member, _value, _want)				\
+	{ "region_" _name, REGIONS,					\
+	  offsetof(struct hugetlb_luo_region, _member), 8, (_value), (_want) }
+#define SECOND(_name, _member, _value, _want)				\
+	{ "second_region_" _name, REGIONS,				\
+	  sizeof(struct hugetlb_luo_region) +				\
+	  offsetof(struct hugetlb_luo_region, _member), 8, (_value), (_want) }
+
+	SER("intact", order, ORDER, true),
+	SER("order_0", order, 0, false),
+	SER("order_of_others", order, ORDER + 1, false),
+	SER("order_31", order, 31, false),
+	SER("order_max", order, UINT32_MAX, false),
+	SER("size_smallest", attrs.size, 6 * HUGE + 1, true),
+	SER("size_before_the_last", attrs.size, 6 * HUGE, false),
+	SER("size_0", attrs.size, 0, false),
+	SER("size_max", attrs.size, INT64_MAX, true),
+	SER("size_beyond", attrs.size, 1ULL << 63, false),
+	SER("pos_beyond", attrs.pos, U64_MAX, false),
+	SER("unknown_seal", attrs.seals, 0x40, false),
+	SER("unknown_flag", attrs.flags, 1U << 30, false),
+	SER("mode_with_type", attrs.mode, 0100600, false),
+	SER("reopened_2", attrs.reopened, 2, false),
+
+	EXTENT("nowhere", phys, 0, false),
+	EXTENT("out_of_memory", phys, NOWHERE, false),
+	EXTENT("at_max", phys, U64_MAX - HUGE + 1, false),
+	EXTENT("misaligned", phys, MEMORY_PHYS(CONTENT) + 8, false),
+	EXTENT("within_a_huge_page", phys, MEMORY_PHYS(CONTENT + 1), false),
+	EXTENT("second_not_preserved", phys,
+	       MEMORY_PHYS(CONTENT + (1 << ORDER)), false),
+	EXTENT("not_preserved", phys, MEMORY_PHYS(FREE_PAGE), false),
+	EXTENT("is_a_block", phys, MEMORY_PHYS(KEPT), false),
+	EXTENT("index_first", index, 0, true),
+	EXTENT("index_last", index, 5, true),
+	EXTENT("index_beyond", index, 6, false),
+	EXTENT("index_max", index, U64_MAX, false),
+	EXTENT("count_0", count, 0, false),
+	EXTENT("count_1", count, 1, true),
+	EXTENT("count_3", count, 3, false),
+	EXTENT("count_max", count, U64_MAX, false),
+
+	REGION("empty", to, 0, false),
+	REGION("backwards", from, 4, false),
+	REGION("meets_the_next", to, 5, true),
+	REGION("overlaps_the_next", to, 6, false),
+	REGION("max", from, U64_MAX, false),
+	SECOND("beyond", to, 8, false),
+	SECOND("max", to, U64_MAX, false),
+	SECOND("before_the_first", from, 2, false),
+};
+
+static bool run(const struct test *test)
+{
+	void *at;
+
+	memory_reset(true);
+	write_file();
+	at = test->page == NO_PAGE ? &ser : record(test->page);
+	memcpy((u8 *)at + test->offset, &test->value, test->size);
+	return file_ok() == test->want;
+}
+
+/* Damage that nothing else would show */
+static bool every_bit_counts(void)
+{
+	size_t bit;
+
+	for (bit = 0; bit < 8 * sizeof(ser); bit++) {
+		memory_reset(true);
+		write_file();
+		must(file_ok());
+		((u8 *)&ser)[bit / 8] ^= 1 << bit % 8;
+		if (hugetlb_luo_ser_ok(&ser))
+			return false;
+	}
+
+	return true;
+}
+
+int main(void)
+{
+	const size_t nr = ARRAY_SIZE(tests);
+	bool all = true, ok;
+	size_t i;
+
+	printf("1..%zu\n", nr + 1);
+	for (i = 0; i <= nr; i++) {
+		ok = i < nr ? run(&tests[i]) : every_bit_counts();
+		printf("%sok %zu hugetlb_%s\n", ok ? "" : "not ", i + 1,
+		       i < nr ? tests[i].name : "every_bit_counts");
+		all &= ok;
+	}
+
+	return !all;
+}
