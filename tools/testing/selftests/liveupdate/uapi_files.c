@@ -229,12 +229,14 @@ TEST_F(file, secret_memory_gets_enoent)
 	EXPECT_EQ(0, luo_preserve(self->session, self->memfd, 1));
 }
 
-TEST_F(file, hugetlb_memfd_gets_eopnotsupp)
+TEST_F(file, hugetlb_memfd_is_preserved)
 {
 	int fd = memfd_create("huge", MFD_HUGETLB);
 
 	ASSERT_LE(0, fd);
-	EXPECT_EQ(-EOPNOTSUPP, luo_preserve(self->session, fd, 1));
+	EXPECT_EQ(0, luo_preserve(self->session, fd, 1));
+	EXPECT_EQ(-EBUSY, luo_preserve(self->session, fd, 2));
+	EXPECT_EQ(0, luo_unpreserve(self->session, 1));
 	close(fd);
 	EXPECT_EQ(0, luo_preserve(self->session, self->memfd, 1));
 }

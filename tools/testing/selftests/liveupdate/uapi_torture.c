@@ -185,9 +185,10 @@ static int open_pty(void)
 	return posix_openpt(O_RDWR | O_CLOEXEC);
 }
 
-static int open_huge(void)
+/* Of tmpfs, and no memfd */
+static int open_file(void)
 {
-	return memfd_create("huge", MFD_HUGETLB | MFD_ALLOW_SEALING);
+	return open("/dev/shm", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 }
 
 /* What uapi_files has not */
@@ -216,7 +217,7 @@ static const struct kind {
 	{ "pty",		open_pty, 0,			-ENOENT },
 	{ "mount",		open_mount, 0,			-EBADF },
 	{ "path of a memfd",	open_memfd_path, 0,		-EBADF },
-	{ "hugetlb memfd",	open_huge, 0,			-EOPNOTSUPP },
+	{ "file of tmpfs",	open_file, 0,			-EOPNOTSUPP },
 };
 
 static int open_kind(const struct kind *kind)
@@ -514,15 +515,15 @@ TEST_F(session, sessions_around_blocks)
 static int fail_to_preserve(int session, int preserved, int token)
 {
 	int fd = memfd_create("fails", MFD_CLOEXEC);
-	int huge = open_huge();
+	int file = open_file();
 	int err;
 
 	err = luo_preserve(session, fd, token) != -EEXIST ||
 	      luo_preserve(session, preserved, token + 1) != -EBUSY ||
-	      luo_preserve(session, huge, token + 1) != -EOPNOTSUPP ||
+	      luo_preserve(session, file, token + 1) != -EOPNOTSUPP ||
 	      luo_preserve(session, session, token + 1) != -ENOENT ||
 	      luo_preserve(session, -1, token + 1) != -EBADF;
-	close(huge);
+	close(file);
 	close(fd);
 	return err ? -1 : 0;
 }

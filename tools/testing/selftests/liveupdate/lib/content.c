@@ -30,9 +30,10 @@ static uint64_t word_at(uint64_t offset, uint64_t seed)
 	return mix(mix(seed) + offset / 8);
 }
 
-static void generate(unsigned char *buf, uint64_t offset, size_t len,
-		     uint64_t seed)
+/* What belongs at @offset of a file, for those who write through a mapping */
+void content_generate(void *to, uint64_t offset, size_t len, uint64_t seed)
 {
+	unsigned char *buf = to;
 	uint64_t word = 0;
 	size_t i = 0;
 
@@ -80,7 +81,7 @@ int content_fill(int fd, uint64_t offset, uint64_t len, uint64_t seed)
 	while (len) {
 		size_t n = chunk(len);
 
-		generate(buf, offset, n, seed);
+		content_generate(buf, offset, n, seed);
 		err = transfer(fd, buf, n, offset, true);
 		if (err)
 			return err;
@@ -116,7 +117,7 @@ static int check(int fd, uint64_t offset, uint64_t len, const uint64_t *seed)
 		if (err)
 			return err;
 		if (seed)
-			generate(want, offset, n, *seed);
+			content_generate(want, offset, n, *seed);
 		if (memcmp(have, want, n))
 			return differs(offset, have, want, n);
 		offset += n;

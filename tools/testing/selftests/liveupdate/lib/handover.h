@@ -46,10 +46,27 @@ struct memfd_ser {
 	uint32_t crc, pad;
 };
 
+struct hugetlb_extent_ser {
+	uint64_t phys, index, count;
+};
+
+struct hugetlb_region_ser {
+	uint64_t from, to;
+};
+
+struct hugetlb_ser {
+	uint64_t size, pos;
+	uint32_t seals, flags, mode, uid, gid, reopened;
+	char name[256];
+	struct extents_ser kept, late, regions;
+	uint32_t order, crc;
+};
+
 static_assert(sizeof(struct session_ser) == 104, "layout");
 static_assert(sizeof(struct file_ser) == 64, "layout");
 static_assert(sizeof(struct extent_ser) == 24, "layout");
 static_assert(sizeof(struct memfd_ser) == 360, "layout");
+static_assert(sizeof(struct hugetlb_ser) == 376, "layout");
 
 /* Records in a block, which is a page */
 #define PER_BLOCK(_type)						\

@@ -75,6 +75,7 @@ int luo_info_now(struct liveupdate_ioctl_get_info *info);
 int luo_send_event(unsigned int number);
 
 /* content.c: files whose content can be told from their seed */
+void content_generate(void *to, uint64_t offset, size_t len, uint64_t seed);
 int content_fill(int fd, uint64_t offset, uint64_t len, uint64_t seed);
 int content_check(int fd, uint64_t offset, uint64_t len, uint64_t seed);
 int content_check_zero(int fd, uint64_t offset, uint64_t len);
