@@ -14,7 +14,6 @@
  */
 #include <fcntl.h>
 #include <fnmatch.h>
-#include <linux/reboot.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -22,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -254,8 +252,7 @@ static int load_kernel(char *program, char *set, char **options)
 {
 	char number[16];
 	char *argv[32];
-	int argc = 0, status;
-	pid_t pid;
+	int argc = 0;
 
 	snprintf(number, sizeof(number), "%u", stage + 1);
 	argv[argc++] = "load-kernel";
@@ -270,21 +267,7 @@ static int load_kernel(char *program, char *set, char **options)
 	}
 	argv[argc++] = set;
 	argv[argc] = NULL;
-	fflush(stdout);
-	pid = vfork();
-	if (!pid) {
-		execvp(argv[0], argv);
-		_exit(127);
-	}
-	if (waitpid(pid, &status, 0) != pid)
-		return -1;
-	return status;
-}
-
-static int jump(void)
-{
-	return syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
-		       LINUX_REBOOT_CMD_KEXEC, NULL) ? -errno : 0;
+	return kexec_load(argv);
 }
 
 /* Should the next jump take place, the next kernel reads that the test has failed */
@@ -300,7 +283,7 @@ int try_jump(void)
 	int err;
 
 	expect_refusal();
-	err = jump();
+	err = kexec_jump();
 	*current_note->failure = '\0';
 	return err;
 }
@@ -312,14 +295,14 @@ int try_jump_with(unsigned long space)
 	expect_refusal();
 	if (fault_exhaust(space))
 		return -EIO;
-	err = jump();
+	err = kexec_jump();
 	*current_note->failure = '\0';
 	return fault_relieve() ? -EIO : err;
 }
 
 static int jump_call(void *unused)
 {
-	return jump();
+	return kexec_jump();
 }
 
 /* The same without its @nth allocation, see fault_try() */
@@ -341,7 +324,7 @@ static int jump_with(unsigned long space)
 	save_notes();
 	if (fault_exhaust(space))
 		return -EIO;
-	err = jump();
+	err = kexec_jump();
 	if (fault_relieve())
 		return -EIO;
 	notes->jumps_refused++;
@@ -452,7 +435,7 @@ static int jump_held(void)
 		return err;
 	pid = fork();
 	if (!pid)
-		_exit(-jump());
+		_exit(-kexec_jump());
 	err = handover_await();
 	if (!err) {
 		run_frozen();
@@ -479,7 +462,7 @@ static void next_kernel(char *program, char *set, char **options)
 
 	run_stage(true);
 	/* Nothing is loaded: this fails, and everybody goes on */
-	if (!stage && jump() != -EINVAL)
+	if (!stage && kexec_jump() != -EINVAL)
 		ksft_exit_fail_msg("a jump to no kernel gave %s\n",
 				   strerror(errno));
 	if (load_kernel(program, set, options))
@@ -489,7 +472,7 @@ static void next_kernel(char *program, char *set, char **options)
 	if (any_frozen())
 		err = jump_held();
 	else
-		err = is_refused(set) ? jump_refused() : jump();
+		err = is_refused(set) ? jump_refused() : kexec_jump();
 	ksft_exit_fail_msg("the jump failed: %s\n", strerror(-err));
 }
 

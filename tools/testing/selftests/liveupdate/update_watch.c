@@ -19,7 +19,7 @@ static long long about(long long us)
 	return us + us / 10 + 200 * MSEC;
 }
 
-static long long now_us(clockid_t clock)
+static long long clock_us(clockid_t clock)
 {
 	struct timespec ts;
 
@@ -69,7 +69,7 @@ static void blackout_before(struct note *note)
 /* The clock of the machine runs on, and is read at boot, to a second */
 static void blackout_late(struct note *note)
 {
-	note->value[0] = now_us(CLOCK_REALTIME);
+	note->value[0] = clock_us(CLOCK_REALTIME);
 }
 
 static long long blackout(const char *what)
@@ -83,12 +83,12 @@ static long long blackout(const char *what)
  */
 static long long since_late(const struct note *note)
 {
-	return now_us(CLOCK_REALTIME) - note->value[0] + 2 * SEC;
+	return clock_us(CLOCK_REALTIME) - note->value[0] + 2 * SEC;
 }
 
 static void check_downtime(const struct note *note)
 {
-	long long jump = since_late(note) - now_us(CLOCK_BOOTTIME);
+	long long jump = since_late(note) - clock_us(CLOCK_BOOTTIME);
 
 	CHECK_BETWEEN(1, blackout("freeze"), about(jump));
 	CHECK_BETWEEN(blackout("freeze"), blackout("kernel"), about(jump));
@@ -105,7 +105,7 @@ static void blackout_after(struct note *note)
 	CHECK_EQ(0, blackout("retrieve"));
 	session = session_claim(note, "");
 	CHECK_EQ(0, blackout("retrieve"));
-	before = now_us(CLOCK_BOOTTIME);
+	before = clock_us(CLOCK_BOOTTIME);
 	OK(luo_restore(session, 100));
 	first = blackout("retrieve");
 	CHECK_BETWEEN(1, first, about(since_late(note)));
@@ -113,12 +113,12 @@ static void blackout_after(struct note *note)
 
 	/* Each retrieval counts, until there are no more */
 	usleep(500 * MSEC);
-	after = now_us(CLOCK_BOOTTIME);
+	after = clock_us(CLOCK_BOOTTIME);
 	OK(luo_restore(session, 101));
 	second = blackout("retrieve");
 	CHECK(second > first);
 	CHECK(about(second - first) >= 500 * MSEC);
-	CHECK(second - first <= about(now_us(CLOCK_BOOTTIME) - before));
+	CHECK(second - first <= about(clock_us(CLOCK_BOOTTIME) - before));
 	CHECK(blackout("kernel") + blackout("init") + second <=
 	      about(since_late(note)));
 	CHECK(about(blackout("init") + second) >= after);

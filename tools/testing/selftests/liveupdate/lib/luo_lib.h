@@ -111,7 +111,12 @@ int become_namespace_root(void);
 long memcg_stat(const char *name, const char *key);
 int stay_on_cpu(int cpu);
 uint64_t now_ms(void);
+uint64_t now_us(void);
 unsigned int slower(void);
+
+/* kexec.c: from one kernel to the next */
+int kexec_load(char **argv);
+int kexec_jump(void);
 
 /* watch.c: sysfs, uevents, the log, traces, debugfs */
 extern const char sysfs_abi[]; /* its description, from Documentation/ABI */
