@@ -7,6 +7,7 @@
 #   make demo       a live update of a memcached (PLAIN=1: a plain kexec)
 #   make test       all tests; T='GLOB...' chooses by name
 #   make fuzz       hands over nonsense for SECONDS=600 to the code that reads it
+#   make bench      cost against mainline's; T='GLOB...' chooses, ROUNDS=3 rounds
 #   make check      static checks of our files
 #   make shell      an interactive VM
 #   make stock      build/bzImage-stock, the base without the overlay
@@ -17,7 +18,7 @@
 # KERNEL=debug    the kernel that looks for faults (KASAN, leaks, ...), for make
 #                 kernel, test, demo and shell
 
-export V KERNEL_SRC ACCEL PLAIN KERNEL
+export V KERNEL_SRC ACCEL PLAIN KERNEL ROUNDS BUDGET BIG
 
 help:
 	@sed -n '/^#   make/,/^$$/s/^# \{0,1\}//p' Makefile
@@ -37,6 +38,9 @@ demo:
 test:
 	@set -f; scripts/test $(T)
 
+bench:
+	@set -f; scripts/bench $(T)
+
 fuzz:
 	@scripts/fuzz $(SECONDS)
 
@@ -46,4 +50,4 @@ check:
 clean:
 	rm -rf build
 
-.PHONY: help kernel stock shell demo test fuzz check clean
+.PHONY: help kernel stock shell demo test bench fuzz check clean
