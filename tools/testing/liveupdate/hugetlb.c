@@ -109,9 +109,9 @@ static const struct test {
 	u64 value;
 	bool want;
 } tests[] = {
-#define SER(_name, _member, _value, _want)				\
+#define SER(_name, _member, _size, _value, _want)			\
 	{ _name, NO_PAGE, offsetof(struct hugetlb_luo_ser, _member),	\
-	  sizeof(ser._member), (_value), (_want) }
+	  (_size), (_value), (_want) }
 #define EXTENT(_name, _member, _value, _want)				\
 	{ "extent_" _name, KEPT,					\
 	  offsetof(struct hugetlb_luo_extent, _member), 8, (_value), (_want) }
@@ -123,21 +123,21 @@ static const struct test {
 	  sizeof(struct hugetlb_luo_region) +				\
 	  offsetof(struct hugetlb_luo_region, _member), 8, (_value), (_want) }
 
-	SER("intact", order, ORDER, true),
-	SER("order_0", order, 0, false),
-	SER("order_of_others", order, ORDER + 1, false),
-	SER("order_31", order, 31, false),
-	SER("order_max", order, UINT32_MAX, false),
-	SER("size_smallest", attrs.size, 6 * HUGE + 1, true),
-	SER("size_before_the_last", attrs.size, 6 * HUGE, false),
-	SER("size_0", attrs.size, 0, false),
-	SER("size_max", attrs.size, INT64_MAX, true),
-	SER("size_beyond", attrs.size, 1ULL << 63, false),
-	SER("pos_beyond", attrs.pos, U64_MAX, false),
-	SER("unknown_seal", attrs.seals, 0x40, false),
-	SER("unknown_flag", attrs.flags, 1U << 30, false),
-	SER("mode_with_type", attrs.mode, 0100600, false),
-	SER("reopened_2", attrs.reopened, 2, false),
+	SER("intact", order, 4, ORDER, true),
+	SER("order_0", order, 4, 0, false),
+	SER("order_of_others", order, 4, ORDER + 1, false),
+	SER("order_31", order, 4, 31, false),
+	SER("order_max", order, 4, UINT32_MAX, false),
+	SER("size_smallest", attrs.size, 8, 6 * HUGE + 1, true),
+	SER("size_before_the_last", attrs.size, 8, 6 * HUGE, false),
+	SER("size_0", attrs.size, 8, 0, false),
+	SER("size_max", attrs.size, 8, INT64_MAX, true),
+	SER("size_beyond", attrs.size, 8, 1ULL << 63, false),
+	SER("pos_beyond", attrs.pos, 8, U64_MAX, false),
+	SER("unknown_seal", attrs.seals, 4, 0x40, false),
+	SER("unknown_flag", attrs.flags, 4, 1U << 30, false),
+	SER("mode_with_type", attrs.mode, 4, 0100600, false),
+	SER("reopened_2", attrs.reopened, 4, 2, false),
 
 	EXTENT("nowhere", phys, 0, false),
 	EXTENT("out_of_memory", phys, NOWHERE, false),
