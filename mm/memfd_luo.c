@@ -13,8 +13,8 @@
  * flags. Folios stay where they are in memory, and as large as they are. Holes
  * stay holes, and cost nothing.
  *
- * While a memfd is in a session its pages are pinned, so that they neither move
- * nor get swapped out. It can be read, written and mapped as before, and holes
+ * While a memfd is preserved its pages are held, so that they neither move nor get
+ * swapped out. It can be read, written and mapped as before, and holes
  * can be filled; what is written until the kexec crosses. What would take pages
  * away or change the size is refused with EPERM: truncation, fallocate() of any
  * kind, and writing past the end.
@@ -37,26 +37,11 @@
 #include <linux/memfd.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
-#include <linux/string.h>
 #include <uapi/linux/memfd.h>
 
 #include "memfd_luo.h"
 
 /* ---- Outgoing ---- */
-
-/*
- * A memfd as memfd_create(2) makes it: without a directory, on shmem's internal
- * mount, and with the prefix that users cannot choose. Other files of tmpfs, if
- * deleted, look similar but have a parent.
- */
-static bool is_memfd(const struct file *file)
-{
-	const struct dentry *dentry = file->f_path.dentry;
-
-	return IS_ROOT(dentry) && d_unhashed(dentry) &&
-	       !strncmp(dentry->d_name.name, MEMFD_PREFIX,
-			strlen(MEMFD_PREFIX));
-}
 
 /* In charge of all that looks like shared memory, to refuse with a reason */
 static bool memfd_luo_can_preserve(struct liveupdate_file_handler *handler,
@@ -69,22 +54,6 @@ static bool memfd_luo_can_preserve(struct liveupdate_file_handler *handler,
 static unsigned long memfd_luo_get_id(struct file *file)
 {
 	return (unsigned long)file_inode(file);
-}
-
-/* All but the pages; it can change until the end */
-static void ser_fill(struct memfd_luo_ser *ser, struct file *file)
-{
-	const struct inode *inode = file_inode(file);
-
-	ser->size = i_size_read(inode);
-	ser->pos = READ_ONCE(file->f_pos);
-	ser->flags = READ_ONCE(file->f_flags) & MEMFD_FLAGS;
-	ser->reopened = !!(file->f_mode & FMODE_WRITER);
-	ser->mode = READ_ONCE(inode->i_mode) & S_IALLUGO;
-	ser->uid = from_kuid(&init_user_ns, inode->i_uid);
-	ser->gid = from_kgid(&init_user_ns, inode->i_gid);
-	ser->seals = memfd_get_seals(file);
-	strscpy_pad(ser->name, file->f_path.dentry->d_name.name);
 }
 
 static struct memfd_luo_out *outgoing_new(void)
@@ -113,7 +82,7 @@ static void outgoing_free(struct memfd_luo_out *out)
 
 static bool supported(struct file *file)
 {
-	return shmem_file(file) && is_memfd(file);
+	return shmem_file(file) && memfd_luo_is_memfd(file);
 }
 
 /* What it takes from now on will not have to move out of scratch memory */
@@ -201,7 +170,7 @@ static int memfd_luo_freeze(struct liveupdate_file_op_args *args)
 		return err;
 	}
 
-	ser_fill(out->ser, args->file);
+	memfd_luo_attrs_get(&out->ser->attrs, args->file);
 	memfd_luo_out_seal(out);
 	return 0;
 }
@@ -234,66 +203,22 @@ static struct memfd_luo_in *incoming_new(u64 phys)
 	return in;
 }
 
-/* Seals come first: some of them wait until no page is in use, and here is none */
-static int dress_file(struct file *file, const struct memfd_luo_ser *ser)
-{
-	struct inode *inode = file_inode(file);
-	int err;
-
-	inode->i_mode = (inode->i_mode & ~S_IALLUGO) | ser->mode;
-	inode->i_uid = make_kuid(&init_user_ns, ser->uid);
-	inode->i_gid = make_kgid(&init_user_ns, ser->gid);
-	err = memfd_add_seals(file, ser->seals);
-	if (!err)
-		i_size_write(inode, ser->size);
-
-	return err;
-}
-
-/* As memfd_create(2) has made it, and not opened a second time by its path */
-static bool is_original(const struct memfd_luo_ser *ser)
-{
-	return !ser->reopened && (ser->flags & O_ACCMODE) == O_RDWR;
-}
-
-/* The same file, opened the way that it was */
-static struct file *open_as_was(struct file *file,
-				const struct memfd_luo_ser *ser)
-{
-	struct file *as_was;
-
-	if (is_original(ser)) {
-		file->f_flags |= ser->flags;
-		file->f_pos = ser->pos;
-		return get_file(file);
-	}
-
-	as_was = dentry_open(&file->f_path, ser->flags | O_LARGEFILE,
-			     current_cred());
-	if (!IS_ERR(as_was)) {
-		as_was->f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
-		as_was->f_pos = ser->pos;
-	}
-
-	return as_was;
-}
-
 static struct file *restore_file(struct memfd_luo_in *in)
 {
 	struct file *file __free(fput) =
-		memfd_alloc_file(in->ser->name, MFD_ALLOW_SEALING);
+		memfd_alloc_file(in->ser->attrs.name, MFD_ALLOW_SEALING);
 	struct file *as_was;
 	int err;
 
 	if (IS_ERR(file))
 		return file;
 
-	err = dress_file(file, in->ser);
+	err = memfd_luo_attrs_set(file, &in->ser->attrs);
 	if (err)
 		return ERR_PTR(err);
 
 	/* Before the pages, as it can fail and needs none */
-	as_was = open_as_was(file, in->ser);
+	as_was = memfd_luo_open_as_was(file, &in->ser->attrs);
 	if (IS_ERR(as_was))
 		return as_was;
 

@@ -107,7 +107,7 @@ bool memfd_luo_near_ok(const struct memfd_luo_ser *ser)
 	if (crc32c(0, near, ser->near_count * sizeof(*near)) != ser->near_crc)
 		return false;
 	for (i = 0; i < ser->near_count; i++) {
-		if (!extent_ok(&near[i], ser->size))
+		if (!extent_ok(&near[i], ser->attrs.size))
 			return false;
 	}
 
@@ -166,10 +166,6 @@ bool memfd_luo_attrs_ok(const struct memfd_luo_attrs *attrs)
 bool memfd_luo_ser_ok(const struct memfd_luo_ser *ser)
 {
 	return ser->crc == crc32c(0, ser, offsetof(struct memfd_luo_ser, crc)) &&
-	       ser->size <= MAX_LFS_FILESIZE && ser->pos <= MAX_LFS_FILESIZE &&
-	       !(ser->seals & ~MEMFD_SEALS) && !(ser->flags & ~MEMFD_FLAGS) &&
-	       !(ser->mode & ~S_IALLUGO) && ser->reopened <= 1 &&
-	       ser->near_count <= MEMFD_LUO_NEAR &&
-	       strnlen(ser->name, sizeof(ser->name)) < sizeof(ser->name) &&
-	       !strncmp(ser->name, MEMFD_PREFIX, strlen(MEMFD_PREFIX));
+	       memfd_luo_attrs_ok(&ser->attrs) &&
+	       ser->near_count <= MEMFD_LUO_NEAR;
 }

@@ -84,8 +84,8 @@ int memfd_luo_in_init(struct memfd_luo_in *in, u64 phys)
 	    take_extents(&in->ser->late, &in->late))
 		return -EUCLEAN;
 	if (!memfd_luo_near_ok(in->ser) ||
-	    !memfd_luo_extents_ok(&in->kept, in->ser->size) ||
-	    !memfd_luo_extents_ok(&in->late, in->ser->size))
+	    !memfd_luo_extents_ok(&in->kept, in->ser->attrs.size) ||
+	    !memfd_luo_extents_ok(&in->late, in->ser->attrs.size))
 		return -EUCLEAN;
 
 	in->pages = count_pages(in);

@@ -440,8 +440,8 @@ static void wrong_extents_crc(struct handover *handover,
 static void memfd_name_without_end(struct handover *handover,
 				   const struct test *test)
 {
-	memset(memfd()->name + strlen(MEMFD_PREFIX), 'n',
-	       sizeof(memfd()->name) - strlen(MEMFD_PREFIX));
+	memset(memfd()->attrs.name + strlen(MEMFD_PREFIX), 'n',
+	       sizeof(memfd()->attrs.name) - strlen(MEMFD_PREFIX));
 	seal_memfd();
 }
 
@@ -680,20 +680,20 @@ static const struct test tests[] = {
 	MEMFD("not_preserved", set_data, 0, MEMORY_PHYS(MEMFD_FREE_PAGE), LOST),
 	MEMFD("is_its_files_record", set_data, 0, MEMORY_PHYS(MEMFD_FILES), LOST),
 	MEMFD("crc", wrong_memfd_crc, 0, 0, LOST),
-	MEMFD("size_max", set_memfd, SER(size), INT64_MAX, WHOLE),
-	MEMFD("size_beyond", set_memfd, SER(size), 1ULL << 63, LOST),
-	MEMFD("size_0", set_memfd, SER(size), 0, LOST),
-	MEMFD("size_before_last_extent", set_memfd, SER(size), 4 * PAGE_SIZE,
+	MEMFD("size_max", set_memfd, SER(attrs.size), INT64_MAX, WHOLE),
+	MEMFD("size_beyond", set_memfd, SER(attrs.size), 1ULL << 63, LOST),
+	MEMFD("size_0", set_memfd, SER(attrs.size), 0, LOST),
+	MEMFD("size_before_last_extent", set_memfd, SER(attrs.size), 4 * PAGE_SIZE,
 	      LOST),
-	MEMFD("size_within_last_page", set_memfd, SER(size), 4 * PAGE_SIZE + 1,
+	MEMFD("size_within_last_page", set_memfd, SER(attrs.size), 4 * PAGE_SIZE + 1,
 	      WHOLE),
-	MEMFD("pos_max", set_memfd, SER(pos), INT64_MAX, WHOLE),
-	MEMFD("pos_beyond", set_memfd, SER(pos), U64_MAX, LOST),
-	MEMFD("unknown_seal", set_memfd_half, SER(seals), 0x40, LOST),
-	MEMFD("unknown_flag", set_memfd_half, SER(flags), 1U << 30, LOST),
-	MEMFD("mode_with_type", set_memfd_half, SER(mode), 0100600, LOST),
-	MEMFD("reopened_2", set_memfd_half, SER(reopened), 2, LOST),
-	MEMFD("name_without_prefix", set_memfd_half, SER(name), 0, LOST),
+	MEMFD("pos_max", set_memfd, SER(attrs.pos), INT64_MAX, WHOLE),
+	MEMFD("pos_beyond", set_memfd, SER(attrs.pos), U64_MAX, LOST),
+	MEMFD("unknown_seal", set_memfd_half, SER(attrs.seals), 0x40, LOST),
+	MEMFD("unknown_flag", set_memfd_half, SER(attrs.flags), 1U << 30, LOST),
+	MEMFD("mode_with_type", set_memfd_half, SER(attrs.mode), 0100600, LOST),
+	MEMFD("reopened_2", set_memfd_half, SER(attrs.reopened), 2, LOST),
+	MEMFD("name_without_prefix", set_memfd_half, SER(attrs.name), 0, LOST),
 	MEMFD("name_without_end", memfd_name_without_end, 0, 0, LOST),
 	MEMFD("kept_nowhere", set_memfd, SER(kept.first), 0, LOST),
 	MEMFD("kept_out_of_memory", set_memfd, SER(kept.first), NOWHERE, LOST),

@@ -45,11 +45,11 @@ static u64 write_memfd(struct handover *handover, unsigned int count,
 	}
 
 	ser = memory_preserve(handover->pages++, 0);
-	strscpy_pad(ser->name, MEMFD_PREFIX "cache");
-	ser->size = 2 * count * PAGE_SIZE;
-	ser->flags = O_RDWR;
-	ser->mode = 0600;
-	ser->seals = F_SEAL_SHRINK;
+	strscpy_pad(ser->attrs.name, MEMFD_PREFIX "cache");
+	ser->attrs.size = 2 * count * PAGE_SIZE;
+	ser->attrs.flags = O_RDWR;
+	ser->attrs.mode = 0600;
+	ser->attrs.seals = F_SEAL_SHRINK;
 	ser->near_count = min(near, count - 1);
 	memcpy(memfd_luo_near(ser), extents, ser->near_count * size);
 	ser->near_crc = crc32c(0, extents, ser->near_count * size);

@@ -88,7 +88,7 @@ static u64 read_near(const struct memfd_luo_ser *ser)
 
 	must(ser->near_count <= MEMFD_LUO_NEAR);
 	for (u32 i = 0; i < ser->near_count; i++)
-		pages += read_extent(&memfd_luo_near(ser)[i], ser->size);
+		pages += read_extent(&memfd_luo_near(ser)[i], ser->attrs.size);
 
 	return pages;
 }
@@ -127,14 +127,14 @@ static bool read_memfd(u64 phys, struct received *got)
 	if (!memfd_luo_ser_ok(ser) || take_extents(&ser->kept, &kept) ||
 	    take_extents(&ser->late, &late))
 		return false;
-	must(strlen(ser->name) < sizeof(ser->name));
+	must(strlen(ser->attrs.name) < sizeof(ser->attrs.name));
 	if (!memfd_luo_near_ok(ser) ||
-	    !memfd_luo_extents_ok(&kept, ser->size) ||
-	    !memfd_luo_extents_ok(&late, ser->size))
+	    !memfd_luo_extents_ok(&kept, ser->attrs.size) ||
+	    !memfd_luo_extents_ok(&late, ser->attrs.size))
 		return false;
 
-	got->pages += read_near(ser) + read_extents(&kept, ser->size) +
-		      read_extents(&late, ser->size);
+	got->pages += read_near(ser) + read_extents(&kept, ser->attrs.size) +
+		      read_extents(&late, ser->attrs.size);
 	give_back(&kept);
 	give_back(&late);
 	folio_put(virt_to_folio(ser));

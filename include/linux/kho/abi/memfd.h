@@ -90,44 +90,27 @@ static_assert(sizeof(struct memfd_luo_attrs) == 296);
 
 /**
  * struct memfd_luo_ser - a memfd but for its pages
- * @size:   of the file, in bytes
- * @pos:    of the file descriptor, in bytes
+ * @attrs:  what all memfds have
  * @kept:   extents that it had when it was preserved, but for those in this page
  * @late:   extents that came after that
- * @seals:  F_SEAL_* of fcntl(2)
- * @flags:  O_* of open(2) that the file descriptor had
- * @mode:   permission bits
- * @uid:    owner, in the initial user namespace
- * @gid:    group, likewise
- * @reopened: 1 if the descriptor is not memfd_create(2)'s own, but was opened by
- *          path, which makes a difference to execve(2); 0 otherwise
  * @near_count: extents that follow this structure in its page, which come before
  *          those of @kept; at most %MEMFD_LUO_NEAR
  * @near_crc: CRC-32C of them
- * @name:   as given to memfd_create(2), with the prefix that the kernel adds
  * @crc:    CRC-32C of this structure up to here
  * @pad:    zero
  */
 struct memfd_luo_ser {
-	u64	size;
-	u64	pos;
+	struct memfd_luo_attrs attrs;
 	struct memfd_luo_extents kept;
 	struct memfd_luo_extents late;
-	u32	seals;
-	u32	flags;
-	u32	mode;
-	u32	uid;
-	u32	gid;
-	u32	reopened;
 	u32	near_count;
 	u32	near_crc;
-	char	name[MEMFD_LUO_NAME_LENGTH];
 	u32	crc;
 	u32	pad;
 };
 
 static_assert(sizeof(struct memfd_luo_ser) == 360);
-static_assert(offsetof(struct memfd_luo_ser, seals) == 64);
+static_assert(offsetof(struct memfd_luo_ser, kept) == 296);
 static_assert(offsetof(struct memfd_luo_ser, crc) == 352);
 
 /* Extents that the page has room for */

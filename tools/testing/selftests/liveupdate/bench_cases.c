@@ -314,17 +314,11 @@ static void retrieve_memfd(uint64_t mib)
 	NEED(luo_finish(session));
 }
 
-/* To tell the session of a file that has no pages yet: no kernel has this so far */
-static int announce(int session, int fd)
-{
-	return -ENOTTY;
-}
-
 static bool preserve_announced(uint64_t mib)
 {
 	int session = NEED(luo_session_new(SESSION));
 	int fd = empty_file();
-	int err = announce(session, fd);
+	int err = luo_announce(session, fd, 0);
 
 	if (err) {
 		bench_cannot("preserve_announced", mib, err);

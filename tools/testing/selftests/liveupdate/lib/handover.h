@@ -40,10 +40,10 @@ struct extent_ser {
 
 struct memfd_ser {
 	uint64_t size, pos;
-	struct extents_ser kept, late;
-	uint32_t seals, flags, mode, uid, gid, reopened, near_count, near_crc;
+	uint32_t seals, flags, mode, uid, gid, reopened;
 	char name[256];
-	uint32_t crc, pad;
+	struct extents_ser kept, late;
+	uint32_t near_count, near_crc, crc, pad;
 };
 
 struct hugetlb_extent_ser {
