@@ -184,7 +184,8 @@ TEST_F(watch, trace_of_transitions)
 	EXPECT_EQ(-EINVAL, luo_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
 	EXPECT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
 	ASSERT_EQ(0, trace_stop(text, sizeof(text)));
-	EXPECT_STREQ("liveupdate_call: who=\"step subsystems\" phase=1 duration=N err=0\n"
+	EXPECT_STREQ("liveupdate_call: who=\"step sessions\" phase=1 duration=N err=0\n"
+		     "liveupdate_call: who=\"step subsystems\" phase=1 duration=N err=0\n"
 		     "liveupdate_state: from=1 to=2\n"
 		     "liveupdate_state: from=2 to=1\n", text);
 }
