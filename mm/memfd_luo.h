@@ -82,7 +82,6 @@ struct memfd_luo_out {
  * @ser:      its head; taken out of KHO and checked, as are the next two
  * @kept:     extents that are in blocks
  * @late:     likewise
- * @pages:    sum of the pages of all extents
  * @restored: pages that KHO has given back, counted in the order of extents;
  *            those that are in no file belong to us
  *
@@ -93,7 +92,6 @@ struct memfd_luo_in {
 	const struct memfd_luo_ser *ser;
 	struct luo_chain kept;
 	struct luo_chain late;
-	u64 pages;
 	u64 restored;
 };
 

@@ -37,31 +37,6 @@ static int take_extents(const struct memfd_luo_extents *extents,
 	return 0;
 }
 
-static u64 sum_pages(const struct luo_chain *chain)
-{
-	const struct memfd_luo_extent *extent;
-	struct luo_chain_it it;
-	u64 sum = 0;
-
-	luo_chain_start(&it, chain);
-	while ((extent = luo_chain_next(&it)))
-		sum += extent->pages;
-
-	return sum;
-}
-
-static u64 count_pages(const struct memfd_luo_in *in)
-{
-	const struct memfd_luo_extent *near = memfd_luo_near(in->ser);
-	u64 sum = sum_pages(&in->kept) + sum_pages(&in->late);
-	u32 i;
-
-	for (i = 0; i < in->ser->near_count; i++)
-		sum += near[i].pages;
-
-	return sum;
-}
-
 /**
  * memfd_luo_in_init - take up a memfd that came
  * @in:   to be filled
@@ -88,7 +63,6 @@ int memfd_luo_in_init(struct memfd_luo_in *in, u64 phys)
 	    !memfd_luo_extents_ok(&in->late, in->ser->attrs.size))
 		return -EUCLEAN;
 
-	in->pages = count_pages(in);
 	return 0;
 }
 
@@ -331,13 +305,13 @@ static unsigned int add_folios(struct inode *inode, struct folio **folios,
 }
 
 /* Put a row into the page cache of a file that nobody else has yet */
-static int fill_row(struct inode *inode, const struct row *row, u64 *done)
+static int fill_row(struct inode *inode, struct row *row, u64 *done)
 {
 	unsigned int nr, at = 0;
 	int err = 0;
 
 	while (!err && at < row->nr) {
-		struct folio **folios = (struct folio **)row->folios + at;
+		struct folio **folios = row->folios + at;
 
 		nr = prepare_folios(folios, row->nr - at, fill_gfp(inode), &err);
 		if (nr)
@@ -381,21 +355,30 @@ static void commit_file(struct memfd_luo_in *in)
 	}
 }
 
-/* Fill the page cache; the number of folios that are in goes to @done */
-static int fill_cache(struct inode *inode, struct memfd_luo_in *in, u64 *done)
+/*
+ * Fill the page cache row by row; @done goes up by the folios that are in. Pages are
+ * counted for the file as if they had been allocated for it, and so many at a time:
+ * memory that is still KHO's is none that the kernel would promise to anybody.
+ */
+static int fill_cache(struct inode *inode, struct walk *walk, u64 *done)
 {
-	struct walk walk;
 	struct row row;
+	u64 counted = 0;
 	int err;
 
-	walk_start(&walk, in);
 	do {
 		err = fatal_signal_pending(current) ?
-			-EINTR : walk_next_row(&walk, &row);
-		if (!err)
-			err = fill_row(inode, &row, done);
+			-EINTR : walk_next_row(walk, &row);
+		if (!err && row.nr)
+			err = shmem_inode_acct_blocks(inode,
+						      walk->total - counted);
+		if (err)
+			break;
+		counted = walk->total;
+		err = fill_row(inode, &row, done);
 		cond_resched();
 	} while (!err && row.nr);
+	shmem_recalc_inode(inode, counted, 0);
 
 	return err;
 }
@@ -412,16 +395,12 @@ static int fill_cache(struct inode *inode, struct memfd_luo_in *in, u64 *done)
  */
 int memfd_luo_fill(struct inode *inode, struct memfd_luo_in *in)
 {
+	struct walk walk;
 	u64 done = 0;
 	int err;
 
-	/* Counted for the file as if they had been allocated for it */
-	err = shmem_inode_acct_blocks(inode, in->pages);
-	if (err)
-		return err;
-
-	err = fill_cache(inode, in, &done);
-	shmem_recalc_inode(inode, in->pages, 0);
+	walk_start(&walk, in);
+	err = fill_cache(inode, &walk, &done);
 	if (err)
 		empty_file(inode, in, done);
 	else
