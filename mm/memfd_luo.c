@@ -91,7 +91,7 @@ static int memfd_luo_announce(struct liveupdate_file_op_args *args)
 	if (!supported(args->file))
 		return -EOPNOTSUPP;
 
-	shmem_set_pinnable(file_inode(args->file), SHMEM_PINNABLE_ALWAYS);
+	shmem_set_pinnable(file_inode(args->file), SHMEM_PINNABLE_FIRST);
 	return 0;
 }
 
@@ -119,7 +119,7 @@ static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
 	if (err)
 		goto free;
 	/* What fills holes later is to be pinned, too */
-	shmem_set_pinnable(inode, SHMEM_PINNABLE_ALWAYS);
+	shmem_set_pinnable(inode, SHMEM_PINNABLE_FIRST);
 	err = memfd_luo_keep(out, args->file);
 	if (err)
 		goto thaw;

@@ -107,7 +107,8 @@ static void check_level(struct note *note)
 	uint64_t *free = note->value, *pages = note->value + 16;
 
 	for (int i = 3; i < UPDATES; i++) {
-		CHECK_EQ(pages[2], pages[i]);
+		/* Where memory is scattered, extents take a page more */
+		CHECK_BETWEEN(-2, (long)(pages[i] - pages[2]), 2);
 		CHECK_BETWEEN(-SLACK_KIB, free[i] - free[2] +
 			      (i - 2) * (MIB / 2 / KIB), SLACK_KIB);
 	}
