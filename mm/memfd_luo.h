@@ -14,6 +14,9 @@
 #include <linux/liveupdate_chain.h>
 #include <linux/types.h>
 
+struct file;
+struct inode;
+
 /* Name that memfd_create(2) puts in front of the caller's */
 #define MEMFD_PREFIX		"memfd:"
 

@@ -35,9 +35,9 @@ static const struct shape good_memfd = {
 	.items = 2, .sessions = 1, .files = 1, .extents = 3,
 };
 
-/* The same with two of the extents in the page of its head, and one in a block */
+/* The same with an extent in the page of its head, and two in blocks */
 static const struct shape near_memfd = {
-	.items = 2, .sessions = 1, .files = 1, .extents = 3, .near = 2,
+	.items = 2, .sessions = 1, .files = 1, .extents = 3, .near = 1,
 };
 
 /* Its pages */
@@ -730,7 +730,7 @@ static const struct test tests[] = {
 	NEAR("intact", nothing, 0, 0, WHOLE),
 	NEAR("extent_damaged", wrong_near_crc, 0, 0, LOST),
 	NEAR("count_beyond_room", set_near_count, 0, MEMFD_LUO_NEAR + 1, LOST),
-	NEAR("count_max", set_near_count, 0, U32_MAX, LOST),
+	NEAR("count_max", set_near_count, 0, UINT_MAX, LOST),
 	NEAR("count_of_empty_ones", set_near_count, 0, 3, LOST),
 	NEAR("nowhere", set_near, EXTENT(phys), 0, LOST),
 	NEAR("out_of_memory", set_near, EXTENT(phys), NOWHERE, LOST),

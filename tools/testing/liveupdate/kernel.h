@@ -61,6 +61,7 @@ struct xarray {};
 #undef __packed
 #define __packed		__attribute__((__packed__))
 #define __private
+#define __user
 #define EXPORT_SYMBOL_GPL(_name)
 #define cond_resched()		((void)0)
 /* There is one thread only */
