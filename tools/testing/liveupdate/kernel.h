@@ -54,6 +54,7 @@ struct xarray {};
 #define spinlock_t		struct spinlock
 #define wait_queue_head_t	struct wait_queue_head
 
+#define __user
 #define __guarded_by(...)
 #undef __printf
 #define __printf(_format, _args) \
@@ -61,7 +62,6 @@ struct xarray {};
 #undef __packed
 #define __packed		__attribute__((__packed__))
 #define __private
-#define __user
 #define EXPORT_SYMBOL_GPL(_name)
 #define cond_resched()		((void)0)
 /* There is one thread only */

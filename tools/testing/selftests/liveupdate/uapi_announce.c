@@ -176,7 +176,7 @@ TEST_F(announce, while_prepared_preserves)
 
 /* ---- Where its pages come from ---- */
 
-static long vmstat(const char *key)
+static long counter(const char *key)
 {
 	static char text[64 * KIB];
 	const char *line;
@@ -193,7 +193,7 @@ static long vmstat(const char *key)
  */
 static long moved_for(int session, bool announced)
 {
-	long room = vmstat("nr_free_pages ") - vmstat("nr_free_cma ");
+	long room = counter("nr_free_pages ") - counter("nr_free_cma ");
 	uint64_t size = (room - meminfo_kib("MemTotal") / 4 / 16) * 4096ULL;
 	int fd = memfd_create("filled", 0);
 	long before;
@@ -203,12 +203,12 @@ static long moved_for(int session, bool announced)
 		err = luo_announce(session, fd, 1);
 	if (err || ftruncate(fd, size) || content_fill(fd, 0, size, 1))
 		return -1;
-	before = vmstat("pgmigrate_success ");
+	before = counter("pgmigrate_success ");
 	if (luo_preserve(session, fd, 1) || content_check(fd, 0, size, 1) ||
 	    luo_unpreserve(session, 1))
 		return -1;
 	close(fd);
-	return vmstat("pgmigrate_success ") - before;
+	return counter("pgmigrate_success ") - before;
 }
 
 TEST_F(announce, its_pages_need_not_move)

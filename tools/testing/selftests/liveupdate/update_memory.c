@@ -149,7 +149,8 @@ static void *write_on(void *arg)
 
 	while (!__atomic_load_n(&writer->end, __ATOMIC_RELAXED)) {
 		for (uint64_t at = 0; at < WRITTEN; at += PAGE)
-			*(volatile uint64_t *)(writer->map + at) = at + 1;
+			__atomic_store_n((uint64_t *)(writer->map + at), at + 1,
+					 __ATOMIC_RELAXED);
 	}
 	return NULL;
 }
