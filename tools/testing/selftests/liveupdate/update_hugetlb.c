@@ -189,10 +189,10 @@ static void shape_after(struct note *note)
 	CHECK_POOL(HUGE, &before, 0, 0, 0, 0);
 }
 
-#define SHAPE(_name, ...)						\
+#define SHAPE(_name, _make, _change)					\
 	UPDATE_TEST(hugetlb, huge_##_name,				\
 		    .stage = { shape_before, shape_after },		\
-		    .data = &(const struct shape){ __VA_ARGS__ })
+		    .data = &(const struct shape){ _make, _change })
 
 static int make_empty(void)
 {
@@ -295,18 +295,18 @@ static void change_late(int fd)
 	fill_page(fd, 8, 102);
 }
 
-SHAPE(empty, make_empty);
-SHAPE(all_hole, make_all_hole);
-SHAPE(dense, make_dense);
-SHAPE(sparse, make_sparse);
-SHAPE(unaligned_size, make_unaligned);
-SHAPE(shrunk, make_terabytes);
-SHAPE(attributes, make_dressed);
-SHAPE(read_only, make_read_only);
-SHAPE(sealed_size, make_sealed_size);
-SHAPE(sealed_write, make_sealed_write);
-SHAPE(sealed_future_write, make_sealed_future_write);
-SHAPE(sealed_all, make_sealed_all);
+SHAPE(empty, make_empty, NULL);
+SHAPE(all_hole, make_all_hole, NULL);
+SHAPE(dense, make_dense, NULL);
+SHAPE(sparse, make_sparse, NULL);
+SHAPE(unaligned_size, make_unaligned, NULL);
+SHAPE(shrunk, make_terabytes, NULL);
+SHAPE(attributes, make_dressed, NULL);
+SHAPE(read_only, make_read_only, NULL);
+SHAPE(sealed_size, make_sealed_size, NULL);
+SHAPE(sealed_write, make_sealed_write, NULL);
+SHAPE(sealed_future_write, make_sealed_future_write, NULL);
+SHAPE(sealed_all, make_sealed_all, NULL);
 SHAPE(filled_late, make_sparse, change_late);
 SHAPE(filled_only_late, make_all_hole, change_late);
 
