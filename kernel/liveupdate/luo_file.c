@@ -472,13 +472,20 @@ static int add_file(struct luo_session *session, struct file *file, u64 token,
 	return err;
 }
 
+/* A handler can tell objects apart only among files that it is in charge of */
+static bool is_same_object(const struct luo_file *lf, struct file *file)
+{
+	return lf->handler->ops->can_preserve(lf->handler, file) &&
+	       id_of(lf->handler, file) == lf->id;
+}
+
 /* Preserve what was announced, by a descriptor of the same object */
 static int preserve_announced(struct luo_file *lf, struct file *file)
 {
 	struct file *announced = lf->file;
 	int err = 0;
 
-	if (!lf->announced || id_of(lf->handler, file) != lf->id)
+	if (!lf->announced || !is_same_object(lf, file))
 		return -EEXIST;
 
 	lf->file = file;
