@@ -139,20 +139,32 @@ UPDATE_TEST(memory, memory_in_swap, .stage = { swapped_before, swapped_after });
 
 struct writer {
 	char *map;
+	uint64_t bytes;		/* behind which it has been, over all passes */
 	bool end;
 };
 
-/* Each page gets its number again and again: what is lost would be zero */
+/*
+ * Each page gets its number again and again: what is lost would be zero. There is
+ * one whole pass at least, however late this thread comes to run.
+ */
 static void *write_on(void *arg)
 {
 	struct writer *writer = arg;
 
-	while (!__atomic_load_n(&writer->end, __ATOMIC_RELAXED)) {
-		for (uint64_t at = 0; at < WRITTEN; at += PAGE)
+	do {
+		for (uint64_t at = 0; at < WRITTEN; at += PAGE) {
 			__atomic_store_n((uint64_t *)(writer->map + at), at + 1,
 					 __ATOMIC_RELAXED);
-	}
+			__atomic_fetch_add(&writer->bytes, PAGE, __ATOMIC_RELAXED);
+		}
+	} while (!__atomic_load_n(&writer->end, __ATOMIC_RELAXED));
 	return NULL;
+}
+
+static void wait_for_writer(struct writer *writer, uint64_t bytes)
+{
+	while (__atomic_load_n(&writer->bytes, __ATOMIC_RELAXED) < bytes)
+		sched_yield();
 }
 
 static void written_before(struct note *note)
@@ -169,6 +181,8 @@ static void written_before(struct note *note)
 	for (unsigned int i = 0; i < 4; i++) {
 		if (i)
 			OK(luo_unpreserve(session, 1));
+		/* Within its first pass, while there are holes to fill */
+		wait_for_writer(&writer, (i + 1) * WRITTEN / 8);
 		OK(luo_preserve(session, fd, 1));
 	}
 	/* The last pass fills what is left of the holes */
