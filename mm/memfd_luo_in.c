@@ -2,27 +2,23 @@
 /*
  * Live update of memfds: restoring pages
  *
- * Folios are taken out of KHO one after the other, and put into the page cache of
- * a new file. We keep a reference to each until all are there, so that all can be
- * taken out again, and tried again later.
+ * Pages are taken out of KHO piece by piece, and wait in a new file until they are
+ * used. If not all can, the file is emptied, so that it can be tried again later.
  */
 
 #include <linux/errno.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
-#include <linux/memcontrol.h>
 #include <linux/mm.h>
-#include <linux/pagemap.h>
-#include <linux/sched/signal.h>
-#include <linux/shmem_fs.h>
+#include <linux/sched.h>
+#include <linux/sizes.h>
 #include <linux/string.h>
-#include <linux/swap.h>
 
-#include "internal.h"
 #include "memfd_luo.h"
+#include "memfd_luo_lazy.h"
 
-/* Small folios that go into the page cache at once, with interrupts off */
-#define ROW			64
+/* Pages after which a run ends: what they are charged for, and can fail with */
+#define RUN			(SZ_64M >> PAGE_SHIFT)
 
 /* ---- What came ---- */
 
@@ -131,6 +127,18 @@ static void walk_start(struct walk *walk, struct memfd_luo_in *in)
 	walk->extent = next_extent(walk);
 }
 
+/**
+ * struct run - adjacent memory of an incoming memfd, taken out of KHO
+ * @index: its place in the file, in pages
+ * @nr:    pages, of one extent
+ * @folio: the first folio; references to all of them are ours
+ */
+struct run {
+	pgoff_t index;
+	unsigned long nr;
+	struct folio *folio;
+};
+
 static bool restore_piece(u64 phys, unsigned int order, bool large)
 {
 	struct folio *folio;
@@ -146,16 +154,14 @@ static bool restore_piece(u64 phys, unsigned int order, bool large)
 }
 
 /* Take the next pages out of KHO, unless that is done. False: they are not there */
-static bool walk_restore(struct walk *walk)
+static bool walk_restore(struct walk *walk, unsigned int order)
 {
 	u64 phys = extent_phys(walk->extent) + (walk->done << PAGE_SHIFT);
-	unsigned int order;
 
 	if (walk->total < walk->in->restored)
 		return true;
 
 	/* Another file can have claimed the same memory since it was checked */
-	order = memfd_luo_piece_order(walk->extent, walk->done);
 	if (!restore_piece(phys, order, extent_order(walk->extent)))
 		return false;
 
@@ -163,222 +169,60 @@ static bool walk_restore(struct walk *walk)
 	return true;
 }
 
-/*
- * The next folio, which belongs to us; its place in the file goes to @index.
- * NULL at the end, an error when KHO does not have it (any more).
- */
-static struct folio *walk_next(struct walk *walk, pgoff_t *index)
+/* Take the next pages of the extent into a run. False: they are not there */
+static bool walk_extend(struct walk *walk, struct run *run)
 {
-	struct folio *folio;
+	unsigned int order = memfd_luo_piece_order(walk->extent, walk->done);
 
+	if (!walk_restore(walk, order))
+		return false;
+
+	run->nr += 1UL << order;
+	walk->done += 1UL << order;
+	walk->total += 1UL << order;
+	return true;
+}
+
+/*
+ * 1 when there is a next run, 0 at the end, an error when KHO does not have it. What
+ * KHO gives back is aligned in memory, and what the page cache takes, in the file:
+ * so that it can take much at once, a run is of many pieces.
+ */
+static int walk_next(struct walk *walk, struct run *run)
+{
 	if (!walk->extent)
-		return NULL;
-	if (!walk_restore(walk))
-		return ERR_PTR(-EUCLEAN);
+		return 0;
 
-	folio = pfn_folio(PHYS_PFN(extent_phys(walk->extent)) + walk->done);
-	*index = walk->extent->index + walk->done;
-	walk->done += folio_nr_pages(folio);
-	walk->total += folio_nr_pages(folio);
+	run->index = walk->extent->index + walk->done;
+	run->folio = pfn_folio(PHYS_PFN(extent_phys(walk->extent)) + walk->done);
+	run->nr = 0;
+	while (walk->done < walk->extent->pages && run->nr < RUN) {
+		if (!walk_extend(walk, run))
+			return run->nr ? 1 : -EUCLEAN;
+		cond_resched();
+	}
 	if (walk->done == walk->extent->pages) {
 		walk->extent = next_extent(walk);
 		walk->done = 0;
 	}
 
-	return folio;
-}
-
-/**
- * struct row - folios that go into the page cache together
- * @index:  place of the first
- * @nr:     how many: one of any size, or small ones that are adjacent in the file
- * @folios: they themselves
- */
-struct row {
-	pgoff_t index;
-	unsigned int nr;
-	struct folio *folios[ROW];
-};
-
-/* 0 when there is one more, with all that fits of the same extent; or an error */
-static int walk_next_row(struct walk *walk, struct row *row)
-{
-	struct folio *folio = walk_next(walk, &row->index);
-	pgoff_t index;
-
-	row->nr = 0;
-	if (IS_ERR_OR_NULL(folio))
-		return PTR_ERR_OR_ZERO(folio);
-
-	row->folios[row->nr++] = folio;
-	if (folio_order(folio))
-		return 0;
-	/* The first of another extent would begin another row */
-	while (walk->done && row->nr < ROW) {
-		folio = walk_next(walk, &index);
-		if (IS_ERR(folio))
-			break;
-		row->folios[row->nr++] = folio;
-	}
-
-	return 0;
+	return 1;
 }
 
 /* ---- Putting them into a file ---- */
 
-/* Where memory is short, or a memcg small, the caller is told, and nobody killed */
-static gfp_t fill_gfp(const struct inode *inode)
+static int fill(struct inode *inode, struct memfd_luo_in *in)
 {
-	return mapping_gfp_mask(inode->i_mapping) | __GFP_RETRY_MAYFAIL;
-}
-
-/* Make a folio what it was when KHO gave it back; it is in no cache */
-static void folio_reset(struct folio *folio)
-{
-	mem_cgroup_uncharge(folio);
-	folio_clear_uptodate(folio);
-	folio_clear_referenced(folio);
-	__folio_clear_swapbacked(folio);
-}
-
-static bool same_memcg(struct folio *a, struct folio *b)
-{
-	guard(rcu)();
-	return folio_memcg(a) == folio_memcg(b);
-}
-
-/*
- * Charge folios and make them ready for the page cache. They are counted together,
- * so it ends where the caller was moved to another memcg, too. The number of those
- * that are ready is the result; when there is none, *@err says why.
- */
-static unsigned int prepare_folios(struct folio **folios, unsigned int nr,
-				   gfp_t gfp, int *err)
-{
-	unsigned int i;
-
-	for (i = 0; i < nr; i++) {
-		*err = mem_cgroup_charge(folios[i], NULL, gfp);
-		if (*err)
-			break;
-		if (!same_memcg(folios[i], folios[0])) {
-			mem_cgroup_uncharge(folios[i]);
-			break;
-		}
-		__folio_set_locked(folios[i]);
-		__folio_set_swapbacked(folios[i]);
-	}
-	if (i)
-		*err = 0;
-
-	return i;
-}
-
-/* Add folios, of which @nr are prepared; those that do not go in are reset */
-static unsigned int add_folios(struct inode *inode, struct folio **folios,
-			       unsigned int nr, pgoff_t index, int *err)
-{
-	struct address_space *mapping = inode->i_mapping;
-	gfp_t gfp = fill_gfp(inode);
-	unsigned int added, i;
-
-	if (folio_order(folios[0])) {
-		*err = shmem_add_to_page_cache(folios[0], mapping, index, NULL,
-					       gfp);
-		added = !*err;
-	} else {
-		added = shmem_add_row_to_page_cache(folios, nr, mapping, index,
-						    gfp, err);
-	}
-
-	for (i = 0; i < nr; i++) {
-		if (i < added) {
-			folio_mark_uptodate(folios[i]);
-			folio_mark_dirty(folios[i]);
-		}
-		folio_unlock(folios[i]);
-		if (i >= added)
-			folio_reset(folios[i]);
-	}
-
-	return added;
-}
-
-/* Put a row into the page cache of a file that nobody else has yet */
-static int fill_row(struct inode *inode, struct row *row, u64 *done)
-{
-	unsigned int nr, at = 0;
-	int err = 0;
-
-	while (!err && at < row->nr) {
-		struct folio **folios = row->folios + at;
-
-		nr = prepare_folios(folios, row->nr - at, fill_gfp(inode), &err);
-		if (nr)
-			at += add_folios(inode, folios, nr, row->index + at,
-					 &err);
-	}
-	*done += at;
-
-	/* Two extents for one place: the previous kernel told nonsense */
-	return err == -EEXIST ? -EUCLEAN : err;
-}
-
-/* Take the first @nr folios out of the file again */
-static void empty_file(struct inode *inode, struct memfd_luo_in *in, u64 nr)
-{
-	struct folio *folio;
 	struct walk walk;
-	pgoff_t index;
-
-	shmem_truncate_range(inode, 0, -1);
-	walk_start(&walk, in);
-	while (nr--) {
-		folio = walk_next(&walk, &index);
-		folio_reset(folio);
-		cond_resched();
-	}
-}
-
-/* All went well: let the file alone have the folios */
-static void commit_file(struct memfd_luo_in *in)
-{
-	struct folio *folio;
-	struct walk walk;
-	pgoff_t index;
-
-	walk_start(&walk, in);
-	while ((folio = walk_next(&walk, &index))) {
-		folio_add_lru(folio);
-		folio_put(folio);
-		cond_resched();
-	}
-}
-
-/*
- * Fill the page cache row by row; @done goes up by the folios that are in. Pages are
- * counted for the file as if they had been allocated for it, and so many at a time:
- * memory that is still KHO's is none that the kernel would promise to anybody.
- */
-static int fill_cache(struct inode *inode, struct walk *walk, u64 *done)
-{
-	struct row row;
-	u64 counted = 0;
+	struct run run;
 	int err;
 
-	do {
-		err = fatal_signal_pending(current) ?
-			-EINTR : walk_next_row(walk, &row);
-		if (!err && row.nr)
-			err = shmem_inode_acct_blocks(inode,
-						      walk->total - counted);
+	walk_start(&walk, in);
+	while ((err = walk_next(&walk, &run)) > 0) {
+		err = memfd_luo_lazy_add(inode, run.index, run.folio, run.nr);
 		if (err)
-			break;
-		counted = walk->total;
-		err = fill_row(inode, &row, done);
-		cond_resched();
-	} while (!err && row.nr);
-	shmem_recalc_inode(inode, counted, 0);
+			return err;
+	}
 
 	return err;
 }
@@ -388,6 +232,8 @@ static int fill_cache(struct inode *inode, struct walk *walk, u64 *done)
  * @inode: of the file, which is empty, and which nobody else can use yet
  * @in:    the memfd, whose pages belong to the file afterwards
  *
+ * They wait outside the page cache until they are used, see memfd_luo_lazy.c.
+ *
  * Context: May sleep.
  * Return: 0; -ENOMEM, also when the memcg is too small; -ENOSPC; -EINTR when
  * killed; -EUCLEAN when what came is found to be damaged. The file is empty then,
@@ -395,18 +241,33 @@ static int fill_cache(struct inode *inode, struct walk *walk, u64 *done)
  */
 int memfd_luo_fill(struct inode *inode, struct memfd_luo_in *in)
 {
-	struct walk walk;
-	u64 done = 0;
-	int err;
+	int err = memfd_luo_lazy_begin(inode);
 
-	walk_start(&walk, in);
-	err = fill_cache(inode, &walk, &done);
 	if (err)
-		empty_file(inode, in, done);
-	else
-		commit_file(in);
+		return err;
 
-	return err;
+	err = fill(inode, in);
+	if (err)
+		memfd_luo_lazy_cancel(inode);
+	else
+		memfd_luo_lazy_commit(inode);
+
+	/* Two extents for one place: the previous kernel told nonsense */
+	return err == -EEXIST ? -EUCLEAN : err;
+}
+
+static void discard(const struct run *run)
+{
+	unsigned long done, nr;
+
+	for (done = 0; done < run->nr; done += nr) {
+		struct folio *folio = pfn_folio(folio_pfn(run->folio) + done);
+
+		/* Without its reference, it is not to be looked at */
+		nr = folio_nr_pages(folio);
+		folio_put(folio);
+		cond_resched();
+	}
 }
 
 /**
@@ -419,13 +280,10 @@ int memfd_luo_fill(struct inode *inode, struct memfd_luo_in *in)
  */
 void memfd_luo_discard(struct memfd_luo_in *in)
 {
-	struct folio *folio;
 	struct walk walk;
-	pgoff_t index;
+	struct run run;
 
 	walk_start(&walk, in);
-	while ((folio = walk_next(&walk, &index)) && !IS_ERR(folio)) {
-		folio_put(folio);
-		cond_resched();
-	}
+	while (walk_next(&walk, &run) > 0)
+		discard(&run);
 }

@@ -211,7 +211,7 @@ static long moved_for(int session, bool announced)
 	return counter("pgmigrate_success ") - before;
 }
 
-TEST_F(announce, its_pages_need_not_move)
+TEST_F_TIMEOUT(announce, its_pages_need_not_move, 120)
 {
 	EXPECT_LT(0, moved_for(self->session, false));
 	EXPECT_EQ(0, moved_for(self->session, true));

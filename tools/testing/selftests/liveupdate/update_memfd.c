@@ -409,8 +409,8 @@ static void huge_stays_after(struct note *note)
 	long before = meminfo_kib("ShmemHugePages");
 	int fd = OK(luo_restore(session, 1));
 
-	CHECK_EQ(note->value[0], meminfo_kib("ShmemHugePages") - before);
 	OK(content_check(fd, 0, 16 * MIB, 16 * MIB));
+	CHECK_EQ(note->value[0], meminfo_kib("ShmemHugePages") - before);
 	OK(luo_finish(session));
 	/* They can be split and freed as any other */
 	SYS(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, PAGE,

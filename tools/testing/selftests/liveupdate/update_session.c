@@ -4,6 +4,7 @@
  * what a failure leaves behind, and when it is over.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -885,7 +886,9 @@ static void charged_after(struct note *note)
 	OK(memcg_enter("luo-charged"));
 	before = memcg_current("luo-charged");
 	fd = OK(luo_restore(session, 1));
-	CHECK(memcg_current("luo-charged") - before >= (long)CHARGED);
+	/* Some may have been charged in advance, by each processor */
+	CHECK_BETWEEN((long)CHARGED - 2 * 64 * 4096,
+		      memcg_current("luo-charged") - before, LONG_MAX);
 	OK(luo_finish(session));
 	close(session);
 	close(fd);

@@ -96,6 +96,7 @@ int text_read(const char *path, char *buf, size_t size);
 long meminfo_kib(const char *key);
 void memory_settle(void);
 long memory_free_kib(void);
+long memory_of_kmemleak_kib(void);
 long kho_preserved_pages(void);
 int fd_link(int fd, char *buf, size_t size);
 bool fd_same_file(int a, int b);

@@ -143,6 +143,28 @@ long memory_free_kib(void)
 	return meminfo_kib("MemFree");
 }
 
+/* What a file that begins with a number says, or 0 */
+static long number_of(const char *path)
+{
+	char text[32];
+
+	return text_read(path, text, sizeof(text)) ? 0 : atol(text);
+}
+
+/* What kmemleak has for itself, a record of each thing that is allocated; or 0 */
+long memory_of_kmemleak_kib(void)
+{
+	static const char cache[] = SLAB_CACHES "/kmemleak_object";
+	char path[sizeof(cache) + 8];
+	long slabs, order;
+
+	snprintf(path, sizeof(path), "%s/slabs", cache);
+	slabs = number_of(path);
+	snprintf(path, sizeof(path), "%s/order", cache);
+	order = number_of(path);
+	return slabs * (sysconf(_SC_PAGESIZE) << order) / (long)KIB;
+}
+
 /* Pages that go to the next kernel, as things are */
 long kho_preserved_pages(void)
 {
