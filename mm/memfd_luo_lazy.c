@@ -2,21 +2,46 @@
 /*
  * Live update of memfds: pages that wait
  *
- * Most of what it costs to bring a page back is to charge it, and to put it into
- * the page cache and on the list for reclaim. Whoever waits for an update to end
- * need not wait for that. A file is given entries first, each for a row of pages,
- * as it has for pages that are swapped out. The first use of one brings in its row;
- * after a while a worker brings in what is left, so that it can be reclaimed.
- *
- * Pages that wait are charged to whoever retrieved the file, as memory of the
- * kernel, and are so to the same memory cgroup when they have come in. They count
- * as swapped out in what the file knows about itself.
+ * A file has entries for them in its page cache, much as for pages that are swapped
+ * out, and they count as such in what it knows about itself. An entry is for a row
+ * of small pages, or for a large folio.
  *
  * An entry has a reference to each of its folios. A row comes in under the lock of
  * its first folio; truncation does not wait for that, but only takes the entry.
  */
 
+/**
+ * DOC: Pages that wait
+ *
+ * Most of what it takes to bring a page back is to charge it, and to put it into the
+ * page cache and on the lists for reclaim. Retrieving a memfd does not wait for
+ * that: pages come in when they are first used, together with those next to them,
+ * up to 64. Ten seconds after the memfd was retrieved a worker begins to bring in
+ * what is left. Memfds of up to 64 pages come in at once.
+ *
+ * A page is used when it is read, written to, mapped and touched, locked, truncated
+ * in part, or preserved for a further update. Who wants all of a memfd now asks by
+ * ``MADV_POPULATE_READ``.
+ *
+ * Nothing else tells pages that wait from others, except for these:
+ *
+ * - All are charged when the memfd is retrieved, to the memory cgroup of whoever
+ *   does that. If its limit is too low, this fails with ENOMEM, and the memfd can be
+ *   retrieved again, by anyone, as if nothing had been tried. While they wait they
+ *   are memory of the kernel (``kernel`` in ``memory.stat``); when they have come
+ *   in, they are shared memory of the same cgroup, whoever used them.
+ * - They cannot be swapped out until they have come in.
+ * - mincore(2) says that they are not resident; ``Swap`` in ``/proc/PID/smaps`` and
+ *   the like has them.
+ *
+ * Where kernel memory is not charged to cgroups (``cgroup.memory=nokmem``), no page
+ * waits unless the root cgroup retrieves it.
+ */
+
+#include <linux/bitops.h>
+#include <linux/log2.h>
 #include <linux/memcontrol.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/rcupdate_wait.h>
@@ -30,9 +55,9 @@
 #include "internal.h"
 #include "memfd_luo_lazy.h"
 
-/* Small pages of a row: as many as a node of the page cache's tree has slots */
+/* Small pages of a row, at most: as many as a node of the page cache's tree can hold */
 #define ROW_ORDER		XA_CHUNK_SHIFT
-#define ROW			(1UL << ROW_ORDER)
+#define ROW			BIT(ROW_ORDER)
 
 /* Pages up to which a file is not worth an entry that waits and a worker */
 #define FEW			ROW
@@ -159,11 +184,11 @@ static unsigned int entry_order(pgoff_t index, struct folio *folio,
 {
 	if (folio_test_large(folio))
 		return folio_order(folio);
-	if (IS_ENABLED(CONFIG_XARRAY_MULTI) && left >= ROW &&
-	    IS_ALIGNED(index, ROW))
-		return ROW_ORDER;
+	if (!IS_ENABLED(CONFIG_XARRAY_MULTI))
+		return 0;
 
-	return 0;
+	/* Not beyond a row, nor beyond what is left, and aligned */
+	return min_t(unsigned int, __ffs(index | ROW), ilog2(left));
 }
 
 static int entries_store(struct address_space *mapping, pgoff_t index,

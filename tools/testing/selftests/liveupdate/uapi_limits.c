@@ -325,6 +325,15 @@ static bool is_uncharged(const struct usage *before)
 	return false;
 }
 
+static void tell_left(struct __test_metadata *_metadata,
+		      const struct usage *before)
+{
+	char stat[4096] = "";
+
+	text_read("/sys/fs/cgroup/" CGROUP "/memory.stat", stat, sizeof(stat));
+	TH_LOG("%ld bytes are left, of\n%s", charged() - before->charged, stat);
+}
+
 TEST_F_TIMEOUT(memcg, sessions_are_charged_until_the_close, 120)
 {
 	enum { COUNT = 5000 };
@@ -342,7 +351,7 @@ TEST_F_TIMEOUT(memcg, sessions_are_charged_until_the_close, 120)
 	for (int i = 0; i < COUNT; i++)
 		close(fds[i]);
 	EXPECT_TRUE(is_uncharged(&before))
-		TH_LOG("%ld bytes are left", charged() - before.charged);
+		tell_left(_metadata, &before);
 }
 
 /* Files whose pages are charged to somebody else: what comes is metadata */
@@ -365,7 +374,7 @@ TEST_F_TIMEOUT(memcg, files_are_charged_until_the_close, 120)
 	check_charged(_metadata, &before, COUNT * FILE_BYTES);
 	close(session);
 	EXPECT_TRUE(is_uncharged(&before))
-		TH_LOG("%ld bytes are left", charged() - before.charged);
+		tell_left(_metadata, &before);
 	for (int i = 0; i < COUNT; i++)
 		close(fds[i]);
 }
@@ -397,7 +406,7 @@ TEST_F_TIMEOUT(memcg, extents_are_charged_until_the_close, 120)
 	check_charged(_metadata, &before, EXTENTS * EXTENT_BYTES);
 	ASSERT_EQ(0, luo_unpreserve(session, 1));
 	EXPECT_TRUE(is_uncharged(&before))
-		TH_LOG("%ld bytes are left", charged() - before.charged);
+		tell_left(_metadata, &before);
 	close(session);
 	close(fd);
 }

@@ -233,33 +233,44 @@ static void check_no_memory(int err)
 
 #define SWEEP_MAX	2000
 
-/* Every allocation fails once: what is done stays, and the rest can go on */
+#define BATCH		3U
+
+/*
+ * Every allocation fails once: what is done stays, and the rest can go on. Where a
+ * batch gets along without, the next batch takes over.
+ */
 static void sweep_retrieval(struct note *note)
 {
 	int session = session_claim(note, "");
-	struct liveupdate_session_fd *entries = want(3);
-	unsigned int stopped = 0;
+	struct liveupdate_session_fd *entries = want(FILES);
+	unsigned int stopped = 0, passed = 0, nth = 0;
 	struct liveupdate_session_fds fds;
+	int err, hit;
 
 	OK(fault_arm(0));
-	for (unsigned int nth = 1; ; nth++) {
-		int next = fd_next_free(), err;
+	do {
+		struct liveupdate_session_fd *batch = entries + passed * BATCH;
+		int next = fd_next_free();
 
-		CHECK(nth < SWEEP_MAX);
+		CHECK(++nth < SWEEP_MAX);
+		CHECK((passed + 1) * BATCH <= FILES);
 		OK(fault_arm(nth));
-		err = luo_retrieve_fds(session, entries, 3, &fds);
-		OK(fault_disarm());
-		if (!err && !fds.error)
-			break;
-		check_no_memory(err ? -err : fds.error);
-		check_entries(entries, err ? 0 : fds.done);
+		err = luo_retrieve_fds(session, batch, BATCH, &fds);
+		hit = OK(fault_disarm());
+		check_entries(batch, err ? 0 : fds.done);
 		CHECK_EQ(next, fd_next_free());
-		stopped++;
-	}
+		if (err || fds.error) {
+			check_no_memory(err ? -err : fds.error);
+			CHECK_EQ(1, hit);
+			stopped++;
+		} else {
+			CHECK_EQ(BATCH, fds.done);
+			passed++;
+		}
+	} while (hit);
 	snprintf(note->text, sizeof(note->text),
-		 "RETRIEVE_FDS was stopped %u times", stopped);
+		 "RETRIEVE_FDS: %u points, %u stop it", nth - 1, stopped);
 	CHECK(stopped > 3);
-	check_entries(entries, 3);
 	OK(luo_finish(session));
 }
 
