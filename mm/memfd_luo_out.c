@@ -321,6 +321,7 @@ static bool folio_settle(struct folio *folio, struct address_space *mapping)
 		folio_zero_range(folio, 0, folio_size(folio));
 		flush_dcache_folio(folio);
 		folio_mark_uptodate(folio);
+		cond_resched();
 	}
 	if (stays && !folio_test_dirty(folio))
 		folio_mark_dirty(folio);
@@ -333,8 +334,6 @@ static bool folio_settle(struct folio *folio, struct address_space *mapping)
 static int entry_add(struct memfd_luo_out_extents *extents, struct folio *folio,
 		     struct address_space *mapping)
 {
-	if (fatal_signal_pending(current))
-		return -EINTR;
 	if (xa_is_value(folio) || !folio_settle(folio, mapping))
 		return -EAGAIN;
 
@@ -346,15 +345,14 @@ static int batch_add(struct memfd_luo_out_extents *extents,
 		     struct folio_batch *batch, struct address_space *mapping,
 		     unsigned int *nr)
 {
-	int err = 0;
+	int err = fatal_signal_pending(current) ? -EINTR : 0;
 
-	for (*nr = 0; *nr < batch->nr; ++*nr) {
+	for (*nr = 0; !err && *nr < batch->nr; ++*nr) {
 		err = entry_add(extents, batch->folios[*nr], mapping);
 		if (err)
 			break;
-		/* There can be a GiB to clear */
-		cond_resched();
 	}
+	cond_resched();
 	for (unsigned int i = *nr; i < batch->nr; i++) {
 		if (!xa_is_value(batch->folios[i]))
 			folio_put(batch->folios[i]);

@@ -289,7 +289,7 @@ static void jumped(struct note *note)
 	close(session);
 }
 
-UPDATE_TEST(failing, failing_jump, .timeout = 120,
+UPDATE_TEST(failing, failing_jump, .timeout = 300,
 	    .stage = { load_mocks, jumped, jumped },
 	    .late = { sweep_jump, sweep_jump });
 
