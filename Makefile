@@ -17,6 +17,7 @@
 # ACCEL=kvm       run the VMs with KVM instead of emulation
 # KERNEL=debug    the kernel that looks for faults (KASAN, leaks, ...), for make
 #                 kernel, test, demo and shell
+# KERNEL=kcsan    the one that looks for data races
 
 export V KERNEL_SRC ACCEL PLAIN KERNEL ROUNDS BUDGET BIG
 

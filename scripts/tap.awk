@@ -21,6 +21,8 @@
 	if (/# *SKIP/)
 		verdict = "skip"
 	sub(/^(not )?ok [0-9]+ *(- )?/, "")
+	# kselftest has the name of a skipped test behind that word
+	sub(/^# *SKIP +/, "")
 	sub(/ *# .*/, "")
 	gsub(/[[:space:]]+/, "_")
 	result(verdict, $0 == "" ? "test" (ran + 1) : $0)
