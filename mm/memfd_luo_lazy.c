@@ -33,9 +33,6 @@
  * - They cannot be swapped out until they have come in.
  * - mincore(2) says that they are not resident; ``Swap`` in ``/proc/PID/smaps`` and
  *   the like has them.
- *
- * Where kernel memory is not charged to cgroups (``cgroup.memory=nokmem``), no page
- * waits unless the root cgroup retrieves it.
  */
 
 #include <linux/bitops.h>
@@ -68,7 +65,7 @@
 /**
  * struct memfd_luo_lazy - a file of which pages wait
  * @inode: its inode
- * @objcg: who is charged for those that wait; NULL: those who use them will be
+ * @objcg: who is charged for them; NULL when there is no charging
  * @work:  brings in all that wait
  * @stop:  tells it to end, as the file goes away
  *
@@ -88,11 +85,18 @@ static struct memfd_luo_lazy *lazy_of(struct inode *inode)
 
 /* ---- Who pays ---- */
 
+/* A row of small pages will need a node of the page cache's tree when it comes in */
+static size_t entry_bytes(unsigned int order)
+{
+	return (PAGE_SIZE << order) +
+	       (order == ROW_ORDER ? sizeof(struct xa_node) : 0);
+}
+
 #ifdef CONFIG_MEMCG
 
 static void payer_get(struct memfd_luo_lazy *lazy)
 {
-	if (memcg_kmem_online())
+	if (!mem_cgroup_disabled())
 		lazy->objcg = get_obj_cgroup_from_current();
 }
 
@@ -102,42 +106,29 @@ static void payer_put(struct memfd_luo_lazy *lazy)
 		obj_cgroup_put(lazy->objcg);
 }
 
-static int payer_charge(struct memfd_luo_lazy *lazy, unsigned long nr, gfp_t gfp)
+static int payer_charge(struct memfd_luo_lazy *lazy, unsigned int order, gfp_t gfp)
 {
 	if (!lazy->objcg)
 		return 0;
 
-	return obj_cgroup_charge(lazy->objcg, gfp, nr << PAGE_SHIFT);
+	return obj_cgroup_charge(lazy->objcg, gfp, entry_bytes(order));
 }
 
-static void payer_uncharge(struct memfd_luo_lazy *lazy, unsigned long nr)
+static void payer_uncharge(struct memfd_luo_lazy *lazy, unsigned int order)
 {
 	if (lazy->objcg)
-		obj_cgroup_uncharge(lazy->objcg, nr << PAGE_SHIFT);
-}
-
-/* Without accounting of kernel memory, only pages in a file can be charged */
-static bool payer_can_wait(const struct memfd_luo_lazy *lazy)
-{
-	guard(rcu)();
-	return lazy->objcg || mem_cgroup_disabled() ||
-	       mem_cgroup_is_root(mem_cgroup_from_task(current));
+		obj_cgroup_uncharge(lazy->objcg, entry_bytes(order));
 }
 
 #else
 
 static void payer_get(struct memfd_luo_lazy *lazy) { }
 static void payer_put(struct memfd_luo_lazy *lazy) { }
-static void payer_uncharge(struct memfd_luo_lazy *lazy, unsigned long nr) { }
+static void payer_uncharge(struct memfd_luo_lazy *lazy, unsigned int order) { }
 
-static int payer_charge(struct memfd_luo_lazy *lazy, unsigned long nr, gfp_t gfp)
+static int payer_charge(struct memfd_luo_lazy *lazy, unsigned int order, gfp_t gfp)
 {
 	return 0;
-}
-
-static bool payer_can_wait(const struct memfd_luo_lazy *lazy)
-{
-	return true;
 }
 
 #endif /* CONFIG_MEMCG */
@@ -161,10 +152,15 @@ static struct folio *folio_behind(struct folio *first, unsigned long nr)
 	return pfn_folio(folio_pfn(first) + nr);
 }
 
-static int entry_store(struct address_space *mapping, pgoff_t index,
-		       struct folio *folio, unsigned int order, gfp_t gfp)
+static int entry_store(struct inode *inode, pgoff_t index, struct folio *folio,
+		       unsigned int order, gfp_t gfp)
 {
-	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
+	XA_STATE_ORDER(xas, &inode->i_mapping->i_pages, index, order);
+	int err;
+
+	err = payer_charge(lazy_of(inode), order, gfp);
+	if (err)
+		return err;
 
 	do {
 		xas_lock_irq(&xas);
@@ -174,6 +170,8 @@ static int entry_store(struct address_space *mapping, pgoff_t index,
 			xas_store(&xas, entry_of(folio));
 		xas_unlock_irq(&xas);
 	} while (xas_nomem(&xas, gfp));
+	if (xas_error(&xas))
+		payer_uncharge(lazy_of(inode), order);
 
 	return xas_error(&xas);
 }
@@ -191,7 +189,7 @@ static unsigned int entry_order(pgoff_t index, struct folio *folio,
 	return min_t(unsigned int, __ffs(index | ROW), ilog2(left));
 }
 
-static int entries_store(struct address_space *mapping, pgoff_t index,
+static int entries_store(struct inode *inode, pgoff_t index,
 			 struct folio *folio, unsigned long nr, gfp_t gfp)
 {
 	unsigned int order;
@@ -203,13 +201,29 @@ static int entries_store(struct address_space *mapping, pgoff_t index,
 
 		order = entry_order(index + done, first, nr - done);
 		err = fatal_signal_pending(current) ? -EINTR :
-		      entry_store(mapping, index + done, first, order, gfp);
+		      entry_store(inode, index + done, first, order, gfp);
 		if (err)
 			return err;
 		cond_resched();
 	}
 
 	return 0;
+}
+
+/* Uncharge what all entries tell of; there is nothing else in the page cache */
+static void entries_uncharge(struct inode *inode)
+{
+	XA_STATE(xas, &inode->i_mapping->i_pages, 0);
+	void *entry;
+
+	guard(rcu)();
+	xas_for_each(&xas, entry, ULONG_MAX) {
+		payer_uncharge(lazy_of(inode), xas_get_order(&xas));
+		if (need_resched()) {
+			xas_pause(&xas);
+			cond_resched_rcu();
+		}
+	}
 }
 
 /* ---- Bringing in ---- */
@@ -272,12 +286,15 @@ static bool row_hold(struct address_space *mapping, struct row *row)
 	return true;
 }
 
-/* They were charged before, as memory that waits: this asks for no more */
+/*
+ * They are charged already, as memory that waits, and for a moment will be twice.
+ * Nobody is to be killed for that, so it is forced, which works at once.
+ */
 static void row_prepare(struct row *row)
 {
 	for (unsigned int i = 0; i < row->nr; i++) {
 		mem_cgroup_charge(row->folios[i], NULL,
-				  GFP_KERNEL | __GFP_NOFAIL);
+				  GFP_NOWAIT | __GFP_HIGH);
 		if (i)
 			__folio_set_locked(row->folios[i]);
 		__folio_set_swapbacked(row->folios[i]);
@@ -310,48 +327,42 @@ static void row_settle(struct row *row)
 	}
 }
 
-static int row_insert(struct inode *inode, struct row *row)
+static void row_insert(struct inode *inode, struct row *row)
 {
 	struct address_space *mapping = inode->i_mapping;
-	gfp_t gfp = mapping_gfp_mask(mapping);
 	int err;
 
 	row_prepare(row);
 	if (folio_test_large(row->folios[0]))
 		err = shmem_add_to_page_cache(row->folios[0], mapping,
-					      row->index, row->entry, gfp);
+					      row->index, row->entry,
+					      mapping_gfp_mask(mapping));
 	else
 		err = shmem_add_row_to_page_cache(row->folios, row->order,
 						  mapping, row->index,
-						  row->entry, gfp);
+						  row->entry);
+	/* It went away meanwhile, and what is held is the last of it */
 	if (err) {
 		row_reset(row);
-		return err;
+		return;
 	}
 
 	row_settle(row);
 	shmem_recalc_inode(inode, 0, -(1L << row->order));
-	payer_uncharge(lazy_of(inode), 1UL << row->order);
-	return 0;
+	payer_uncharge(lazy_of(inode), row->order);
 }
 
 /* Insert a row at the expense of who retrieved it */
-static int row_insert_paid(struct inode *inode, struct row *row)
+static void row_insert_paid(struct inode *inode, struct row *row)
 {
 	struct obj_cgroup *objcg = lazy_of(inode)->objcg;
 	struct mem_cgroup *memcg, *before;
-	int err;
 
-	if (!objcg)
-		return row_insert(inode, row);
-
-	memcg = get_mem_cgroup_from_objcg(objcg);
+	memcg = objcg ? get_mem_cgroup_from_objcg(objcg) : NULL;
 	before = set_active_memcg(memcg);
-	err = row_insert(inode, row);
+	row_insert(inode, row);
 	set_active_memcg(before);
 	mem_cgroup_put(memcg);
-
-	return err;
 }
 
 /**
@@ -359,25 +370,24 @@ static int row_insert_paid(struct inode *inode, struct row *row)
  * @inode: of the file
  * @index: the place
  *
+ * The caller looks again: they can have gone away instead. This cannot fail, as what
+ * it needs most is there already.
+ *
  * Context: May sleep, and takes locks of folios and of the page cache.
- * Return: 0, for the caller to look again; -ENOMEM, and they go on waiting.
  */
-int memfd_luo_lazy_bring_in(struct inode *inode, pgoff_t index)
+void memfd_luo_lazy_bring_in(struct inode *inode, pgoff_t index)
 {
 	struct row row;
-	int err = 0;
 
 	if (!row_find(inode->i_mapping, index, &row))
-		return 0;
+		return;
 
 	folio_lock(row.folios[0]);
 	if (row_hold(inode->i_mapping, &row))
-		err = row_insert_paid(inode, &row);
+		row_insert_paid(inode, &row);
 	folio_unlock(row.folios[0]);
 	for (unsigned int i = 0; i < row.nr; i++)
 		folio_put(row.folios[i]);
-
-	return err == -EEXIST ? 0 : err;
 }
 
 /* Whether something waits at @index or behind, and where */
@@ -400,29 +410,25 @@ static bool find_waiting(struct address_space *mapping, pgoff_t *index)
 	return entry;
 }
 
-static int bring_in_all(struct memfd_luo_lazy *lazy)
+/* Whether it came to the end */
+static bool bring_in_all(struct memfd_luo_lazy *lazy)
 {
 	pgoff_t index = 0;
-	int err = 0;
 
-	while (!err && !READ_ONCE(lazy->stop) &&
-	       find_waiting(lazy->inode->i_mapping, &index)) {
-		err = fatal_signal_pending(current) ?
-			-EINTR : memfd_luo_lazy_bring_in(lazy->inode, index);
+	while (find_waiting(lazy->inode->i_mapping, &index)) {
+		if (READ_ONCE(lazy->stop) || fatal_signal_pending(current))
+			return false;
+		memfd_luo_lazy_bring_in(lazy->inode, index);
 		cond_resched();
 	}
 
-	return err;
+	return true;
 }
 
 static void lazy_work(struct work_struct *work)
 {
-	struct memfd_luo_lazy *lazy =
-		container_of(to_delayed_work(work), struct memfd_luo_lazy, work);
-
-	/* When memory is short there will be more some time */
-	if (bring_in_all(lazy) && !READ_ONCE(lazy->stop))
-		queue_delayed_work(system_dfl_long_wq, &lazy->work, WORK_DELAY);
+	bring_in_all(container_of(to_delayed_work(work), struct memfd_luo_lazy,
+				  work));
 }
 
 /* ---- For retrieving a memfd ---- */
@@ -482,18 +488,12 @@ int memfd_luo_lazy_add(struct inode *inode, pgoff_t index, struct folio *folio,
 		    __GFP_RETRY_MAYFAIL;
 	int err;
 
-	err = payer_charge(lazy_of(inode), nr, gfp);
+	err = shmem_inode_acct_blocks(inode, nr);
 	if (err)
 		return err;
-
-	err = shmem_inode_acct_blocks(inode, nr);
-	if (err) {
-		payer_uncharge(lazy_of(inode), nr);
-		return err;
-	}
 	count_waiting(inode, nr);
 
-	return entries_store(inode->i_mapping, index, folio, nr, gfp);
+	return entries_store(inode, index, folio, nr, gfp);
 }
 
 /**
@@ -508,9 +508,9 @@ void memfd_luo_lazy_cancel(struct inode *inode)
 {
 	long waiting = SHMEM_I(inode)->swapped;
 
+	entries_uncharge(inode);
 	xa_destroy(&inode->i_mapping->i_pages);
 	shmem_recalc_inode(inode, 0, -waiting);
-	payer_uncharge(lazy_of(inode), waiting);
 	memfd_luo_lazy_end(inode);
 }
 
@@ -523,9 +523,8 @@ void memfd_luo_lazy_cancel(struct inode *inode)
 void memfd_luo_lazy_commit(struct inode *inode)
 {
 	struct memfd_luo_lazy *lazy = lazy_of(inode);
-	bool now = SHMEM_I(inode)->swapped <= FEW || !payer_can_wait(lazy);
 
-	if (now && !bring_in_all(lazy))
+	if (SHMEM_I(inode)->swapped <= FEW && bring_in_all(lazy))
 		memfd_luo_lazy_end(inode);
 	else
 		queue_delayed_work(system_dfl_long_wq, &lazy->work, WORK_DELAY);
@@ -549,7 +548,7 @@ void memfd_luo_lazy_free(struct inode *inode, void *entry, unsigned long nr)
 	/* Without its reference, a folio is not to be looked at */
 	for (unsigned long i = 0; i < folios; i++)
 		folio_put(folio_behind(first, i));
-	payer_uncharge(lazy_of(inode), nr);
+	payer_uncharge(lazy_of(inode), ilog2(nr));
 }
 
 /**
@@ -582,7 +581,8 @@ void memfd_luo_lazy_end(struct inode *inode)
 	if (!lazy)
 		return;
 
-	SHMEM_I(inode)->lazy = NULL;
+	/* The file can be in use by reclaim already */
+	WRITE_ONCE(SHMEM_I(inode)->lazy, NULL);
 	payer_put(lazy);
 	kfree(lazy);
 }

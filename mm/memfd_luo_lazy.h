@@ -5,7 +5,6 @@
 #ifndef _MM_MEMFD_LUO_LAZY_H
 #define _MM_MEMFD_LUO_LAZY_H
 
-#include <linux/errno.h>
 #include <linux/shmem_fs.h>
 #include <linux/swap.h>
 #include <linux/swapops.h>
@@ -31,7 +30,7 @@ static inline bool memfd_luo_lazy_entry(const void *entry)
 /* They count as swapped out, so the first that really is cannot be told by count */
 static inline bool memfd_luo_lazy_file(struct inode *inode)
 {
-	return SHMEM_I(inode)->lazy;
+	return READ_ONCE(SHMEM_I(inode)->lazy);
 }
 
 int memfd_luo_lazy_begin(struct inode *inode);
@@ -40,7 +39,7 @@ int memfd_luo_lazy_add(struct inode *inode, pgoff_t index, struct folio *folio,
 void memfd_luo_lazy_cancel(struct inode *inode);
 void memfd_luo_lazy_commit(struct inode *inode);
 
-int memfd_luo_lazy_bring_in(struct inode *inode, pgoff_t index);
+void memfd_luo_lazy_bring_in(struct inode *inode, pgoff_t index);
 void memfd_luo_lazy_free(struct inode *inode, void *entry, unsigned long nr);
 void memfd_luo_lazy_stop(struct inode *inode);
 void memfd_luo_lazy_end(struct inode *inode);
@@ -57,10 +56,7 @@ static inline bool memfd_luo_lazy_file(struct inode *inode)
 	return false;
 }
 
-static inline int memfd_luo_lazy_bring_in(struct inode *inode, pgoff_t index)
-{
-	return -EIO;
-}
+static inline void memfd_luo_lazy_bring_in(struct inode *inode, pgoff_t index) { }
 
 static inline void memfd_luo_lazy_free(struct inode *inode, void *entry,
 				       unsigned long nr) { }

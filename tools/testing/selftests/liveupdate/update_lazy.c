@@ -187,19 +187,27 @@ LAZY_TEST(lazy_fork, fork_after);
 
 /* ---- Going away ---- */
 
-/* In the middle of a row, and of a page */
-#define CUT		((5 * ROW + 7) * PAGE + 100)
-
+/* In the middle of a row, and of a page; then at the end of a page, then of a row */
 static void truncated_after(struct note *note)
 {
+	static const uint64_t cuts[] = {
+		(25 * ROW + 7) * PAGE + 100, (15 * ROW + 7) * PAGE, 5 * ROW * PAGE,
+	};
 	int fd = lazy_file(note);
 
-	SYS(ftruncate(fd, CUT));
-	check_blocks(fd, CUT / PAGE + 1);
-	SYS(ftruncate(fd, SIZE));
-	check_blocks(fd, CUT / PAGE + 1);
-	OK(content_check(fd, 0, CUT, SEED));
-	OK(content_check_zero(fd, CUT, SIZE - CUT));
+	for (unsigned int i = 0; i < ARRAY_SIZE(cuts); i++) {
+		unsigned long pages = (cuts[i] + PAGE - 1) / PAGE;
+		uint64_t start = now_ms();
+
+		SYS(ftruncate(fd, cuts[i]));
+		CHECK_BETWEEN(0, now_ms() - start, 5000 * slower());
+		check_blocks(fd, pages);
+		SYS(ftruncate(fd, SIZE));
+		check_blocks(fd, pages);
+		OK(content_check(fd, cuts[i] - PAGE, PAGE, SEED));
+		OK(content_check_zero(fd, cuts[i], SIZE - cuts[i]));
+	}
+	OK(content_check(fd, 0, cuts[2], SEED));
 }
 
 LAZY_TEST(lazy_truncated, truncated_after);
@@ -359,6 +367,9 @@ static void paid_after(struct note *note)
 
 LAZY_TEST(lazy_paid, paid_after);
 
+/* All that is told about charges holds where kernel memory usually is not charged */
+UPDATE_TEST(nokmem, lazy_paid_without_kmem, .stage = { lazy_before, paid_after });
+
 /* A group that has no room left: what was charged is enough for them to come in */
 static void full_after(struct note *note)
 {
@@ -368,7 +379,8 @@ static void full_after(struct note *note)
 	OK(memcg_create(GROUP "-full", "max"));
 	OK(memcg_enter(GROUP "-full"));
 	fd = OK(luo_restore(session, 1));
-	snprintf(max, sizeof(max), "%lu", SIZE + 2 * MIB);
+	OK(text_read("/sys/fs/cgroup/" GROUP "-full/memory.current", max,
+		     sizeof(max)));
 	OK(text_write("/sys/fs/cgroup/" GROUP "-full/memory.max", max));
 	OK(memcg_enter("."));
 	OK(content_check(fd, 0, SIZE, SEED));
