@@ -305,18 +305,36 @@ static int settle_row(struct file *file, pgoff_t start, pgoff_t limit)
 }
 
 /*
+ * Whether a folio is in memory where it can stay. Small ones, of which there are
+ * many, share the answer with their pageblock, as what it depends on does.
+ */
+static bool folio_can_stay(const struct folio *folio, unsigned long *block)
+{
+	unsigned long now = folio_pfn(folio) >> pageblock_order;
+
+	if (now == *block && !folio_test_large(folio))
+		return true;
+	if (!folio_is_longterm_pinnable((struct folio *)folio))
+		return false;
+
+	*block = now;
+	return true;
+}
+
+/*
  * Folios that are allocated but were never written to hold anything, so they
  * have to be cleared; all of them have to be dirty, or the next kernel takes
  * them for clean ones and drops them. False if the folio is not in the file any
  * more, as khugepaged and reclaim can have been at work on it, or cannot stay
  * where it is. Once it was locked, our reference keeps them away.
  */
-static bool folio_settle(struct folio *folio, struct address_space *mapping)
+static bool folio_settle(struct folio *folio, struct address_space *mapping,
+			 unsigned long *block)
 {
 	bool stays;
 
 	folio_lock(folio);
-	stays = folio->mapping == mapping && folio_is_longterm_pinnable(folio);
+	stays = folio->mapping == mapping && folio_can_stay(folio, block);
 	if (stays && !folio_test_uptodate(folio)) {
 		folio_zero_range(folio, 0, folio_size(folio));
 		flush_dcache_folio(folio);
@@ -332,9 +350,9 @@ static bool folio_settle(struct folio *folio, struct address_space *mapping)
 
 /* List a folio, with the caller's reference to it. -EAGAIN when it cannot stay */
 static int entry_add(struct memfd_luo_out_extents *extents, struct folio *folio,
-		     struct address_space *mapping)
+		     struct address_space *mapping, unsigned long *block)
 {
-	if (xa_is_value(folio) || !folio_settle(folio, mapping))
+	if (xa_is_value(folio) || !folio_settle(folio, mapping, block))
 		return -EAGAIN;
 
 	return extents_add(extents, folio);
@@ -346,9 +364,10 @@ static int batch_add(struct memfd_luo_out_extents *extents,
 		     unsigned int *nr)
 {
 	int err = fatal_signal_pending(current) ? -EINTR : 0;
+	unsigned long block = ULONG_MAX;
 
 	for (*nr = 0; !err && *nr < batch->nr; ++*nr) {
-		err = entry_add(extents, batch->folios[*nr], mapping);
+		err = entry_add(extents, batch->folios[*nr], mapping, &block);
 		if (err)
 			break;
 	}
