@@ -38,7 +38,7 @@ variant=${KERNEL:+-$KERNEL}
 case ${KERNEL:-} in
 '')	slower=${SLOWER:-1} ;;
 debug)	slower=${SLOWER:-4} ;;
-kcsan)	slower=${SLOWER:-4} ;;
+kcsan)	slower=${SLOWER:-10} ;;
 *)	echo "KERNEL=$KERNEL: there are only debug and kcsan" >&2
 	exit 1 ;;
 esac
