@@ -43,7 +43,8 @@ struct liveupdate_file_op_args {
 /**
  * struct liveupdate_file_ops - what a file handler does
  * @can_preserve: whether the handler is in charge of files of this type; must be
- *                quick, and must not sleep for long
+ *                quick, and must not sleep for long. No two handlers may be in
+ *                charge of a file: which of them is asked first depends
  * @announce:     optional; the file will be preserved: make that cheap. Called again
  *                after an @unpreserve that leaves the file announced
  * @unannounce:   undo @announce, while the file is not preserved; there if @announce
@@ -100,8 +101,9 @@ struct liveupdate_file_handler {
 	const struct liveupdate_file_ops *ops;
 	const char compatible[LIVEUPDATE_HNDL_COMPAT_LENGTH];
 
-	/* private: in the list of handlers, and its FLBs; protected by their lock */
+	/* private: among the handlers, and its FLBs; protected by their lock */
 	struct list_head __private list;
+	struct hlist_node by_name;
 	struct list_head __private flbs;
 };
 

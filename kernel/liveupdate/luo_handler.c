@@ -5,11 +5,15 @@
 
 #include <linux/cleanup.h>
 #include <linux/errno.h>
+#include <linux/fs.h>
+#include <linux/hashtable.h>
 #include <linux/list_private.h>
 #include <linux/kmod.h>
 #include <linux/lockdep.h>
 #include <linux/module.h>
 #include <linux/string.h>
+#include <linux/stringhash.h>
+#include <linux/xarray.h>
 
 #include "luo_internal.h"
 
@@ -22,6 +26,13 @@ void luo_handlers_init(struct luo_handlers *handlers)
 	init_rwsem(&handlers->lock);
 	INIT_LIST_HEAD(&handlers->list);
 	INIT_LIST_HEAD(&handlers->flbs);
+	hash_init(handlers->by_name);
+	xa_init(&handlers->takers);
+}
+
+static u32 hash_of(const char *compatible)
+{
+	return full_name_hash(NULL, compatible, strlen(compatible));
 }
 
 static bool is_complete(const struct liveupdate_file_handler *handler)
@@ -40,7 +51,8 @@ find_compatible(struct luo_handlers *handlers, const char *compatible)
 	struct liveupdate_file_handler *handler;
 
 	lockdep_assert_held(&handlers->lock);
-	list_private_for_each_entry(handler, &handlers->list, list) {
+	hash_for_each_possible(handlers->by_name, handler, by_name,
+			       hash_of(compatible)) {
 		if (!strcmp(handler->compatible, compatible))
 			return handler;
 	}
@@ -69,6 +81,8 @@ int luo_handler_add(struct luo_handlers *handlers,
 		return -EEXIST;
 	INIT_LIST_HEAD(&ACCESS_PRIVATE(handler, flbs));
 	list_add_tail(&ACCESS_PRIVATE(handler, list), &handlers->list);
+	hash_add(handlers->by_name, &handler->by_name,
+		 hash_of(handler->compatible));
 
 	return 0;
 }
@@ -84,8 +98,16 @@ int luo_handler_add(struct luo_handlers *handlers,
 void luo_handler_del(struct luo_handlers *handlers,
 		     struct liveupdate_file_handler *handler)
 {
+	struct liveupdate_file_handler *taker;
+	unsigned long index;
+
 	guard(rwsem_write)(&handlers->lock);
 	luo_flb_del_all(handler);
+	xa_for_each(&handlers->takers, index, taker) {
+		if (taker == handler)
+			xa_erase(&handlers->takers, index);
+	}
+	hash_del(&handler->by_name);
 	list_del(&ACCESS_PRIVATE(handler, list));
 }
 
@@ -153,10 +175,29 @@ void luo_wanted_request(const struct luo_wanted *wanted)
 		luo_handler_request(wanted->types[i]);
 }
 
+/* Ask all, in the order of registration */
+static struct liveupdate_file_handler *find_taker(struct luo_handlers *handlers,
+						  struct file *file)
+{
+	struct liveupdate_file_handler *handler;
+
+	lockdep_assert_held(&handlers->lock);
+	list_private_for_each_entry(handler, &handlers->list, list) {
+		if (handler->ops->can_preserve(handler, file))
+			return handler;
+	}
+
+	return NULL;
+}
+
 /**
  * luo_handler_get_for_file - find who preserves a file
  * @handlers: the registry
  * @file:     the file
+ *
+ * The handler that took the last file with the same file operations is asked first,
+ * so that the number of handlers does not matter. That is only a hint, as is all
+ * that is remembered: without memory for it, all are asked again.
  *
  * Context: May sleep.
  * Return: the handler, its module pinned, or NULL.
@@ -164,16 +205,20 @@ void luo_wanted_request(const struct luo_wanted *wanted)
 struct liveupdate_file_handler *
 luo_handler_get_for_file(struct luo_handlers *handlers, struct file *file)
 {
+	unsigned long type = (unsigned long)file->f_op;
 	struct liveupdate_file_handler *handler;
 
 	guard(rwsem_read)(&handlers->lock);
-	list_private_for_each_entry(handler, &handlers->list, list) {
-		if (handler->ops->can_preserve(handler, file))
-			return try_module_get(handler->ops->owner) ?
-			       handler : NULL;
+	handler = xa_load(&handlers->takers, type);
+	if (!handler || !handler->ops->can_preserve(handler, file)) {
+		handler = find_taker(handlers, file);
+		if (!handler)
+			return NULL;
+		xa_store(&handlers->takers, type, handler,
+			 GFP_KERNEL | __GFP_NOWARN);
 	}
 
-	return NULL;
+	return try_module_get(handler->ops->owner) ? handler : NULL;
 }
 
 /**

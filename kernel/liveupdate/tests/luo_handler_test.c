@@ -53,6 +53,7 @@ static void lookup(struct kunit *test)
 	struct file *file = kunit_kzalloc(test, sizeof(*file), GFP_KERNEL);
 	struct luo_handlers handlers;
 
+	KUNIT_ASSERT_NOT_NULL(test, file);
 	luo_handlers_init(&handlers);
 	KUNIT_EXPECT_NULL(test, luo_handler_get_for_file(&handlers, file));
 	KUNIT_EXPECT_EQ(test, luo_handler_add(&handlers, &pipe), 0);
@@ -61,6 +62,7 @@ static void lookup(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, luo_handler_get_for_file(&handlers, file),
 			    &all);
 	file->f_flags = 1;
+	file->f_op = kunit_kzalloc(test, sizeof(*file->f_op), GFP_KERNEL);
 	KUNIT_EXPECT_PTR_EQ(test, luo_handler_get_for_file(&handlers, file),
 			    &pipe);
 
@@ -74,6 +76,74 @@ static void lookup(struct kunit *test)
 			  luo_handler_get_compatible(&handlers, "all-v1"));
 	luo_handler_del(&handlers, &pipe);
 	KUNIT_EXPECT_TRUE(test, list_empty(&handlers.list));
+}
+
+#define MANY	100
+
+/* A handler that takes files of one type, which its address tells, and counts */
+struct counting {
+	struct liveupdate_file_handler handler;
+	struct liveupdate_file_ops ops;
+	struct file_operations type;
+	unsigned int asked;
+};
+
+static bool takes_own(struct liveupdate_file_handler *handler, struct file *file)
+{
+	struct counting *own = container_of(handler, struct counting, handler);
+
+	own->asked++;
+	return file->f_op == &own->type;
+}
+
+static unsigned int asked_in_all(struct counting *many)
+{
+	unsigned int asked = 0;
+
+	for (unsigned int i = 0; i < MANY; i++) {
+		asked += many[i].asked;
+		many[i].asked = 0;
+	}
+
+	return asked;
+}
+
+static void many_are_not_asked(struct kunit *test)
+{
+	struct file *file = kunit_kzalloc(test, sizeof(*file), GFP_KERNEL);
+	struct counting *many = kunit_kcalloc(test, MANY, sizeof(*many),
+					      GFP_KERNEL);
+	struct luo_handlers handlers;
+
+	KUNIT_ASSERT_NOT_NULL(test, file);
+	KUNIT_ASSERT_NOT_NULL(test, many);
+	luo_handlers_init(&handlers);
+	for (unsigned int i = 0; i < MANY; i++) {
+		many[i].ops = all_ops;
+		many[i].ops.can_preserve = takes_own;
+		many[i].handler.ops = &many[i].ops;
+		snprintf((char *)many[i].handler.compatible,
+			 sizeof(many[i].handler.compatible), "type-%u", i);
+		KUNIT_ASSERT_EQ(test, 0,
+				luo_handler_add(&handlers, &many[i].handler));
+	}
+
+	file->f_op = &many[MANY - 1].type;
+	for (unsigned int i = 0; i < 3; i++) {
+		KUNIT_EXPECT_PTR_EQ(test, &many[MANY - 1].handler,
+				    luo_handler_get_for_file(&handlers, file));
+		KUNIT_EXPECT_EQ(test, asked_in_all(many), i ? 1 : MANY);
+	}
+	KUNIT_EXPECT_PTR_EQ(test, &many[50].handler,
+			    luo_handler_get_compatible(&handlers, "type-50"));
+
+	/* What was remembered goes away with the handler */
+	luo_handler_del(&handlers, &many[MANY - 1].handler);
+	KUNIT_EXPECT_NULL(test, luo_handler_get_for_file(&handlers, file));
+	KUNIT_EXPECT_EQ(test, asked_in_all(many), MANY - 1);
+	for (unsigned int i = 0; i < MANY - 1; i++)
+		luo_handler_del(&handlers, &many[i].handler);
+	KUNIT_EXPECT_TRUE(test, xa_empty(&handlers.takers));
 }
 
 static void duplicates(struct kunit *test)
@@ -124,6 +194,7 @@ static void incomplete(struct kunit *test)
 
 static struct kunit_case cases[] = {
 	KUNIT_CASE(lookup),
+	KUNIT_CASE(many_are_not_asked),
 	KUNIT_CASE(duplicates),
 	KUNIT_CASE(incomplete),
 	{}
