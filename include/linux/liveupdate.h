@@ -103,7 +103,7 @@ struct liveupdate_file_handler {
 
 	/* private: among the handlers, and its FLBs; protected by their lock */
 	struct list_head __private list;
-	struct hlist_node by_name;
+	u32 __private name_id;
 	struct list_head __private flbs;
 };
 

@@ -280,7 +280,8 @@ int liveupdate_reboot(void)
  * Context: May sleep. From early initcalls on.
  * Return: 0; -EOPNOTSUPP when live update is off; -EINVAL when a callback that
  * has to be there is not, or the compatible string is empty or not terminated;
- * -EEXIST when there is a handler with the same string.
+ * -EEXIST when there is a handler with the same string; -ENOMEM; -EBUSY when strings
+ * with the same hash are too many, which are 256.
  */
 int liveupdate_register_file_handler(struct liveupdate_file_handler *handler)
 {

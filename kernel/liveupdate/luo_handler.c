@@ -6,7 +6,6 @@
 #include <linux/cleanup.h>
 #include <linux/errno.h>
 #include <linux/fs.h>
-#include <linux/hashtable.h>
 #include <linux/list_private.h>
 #include <linux/kmod.h>
 #include <linux/lockdep.h>
@@ -26,13 +25,16 @@ void luo_handlers_init(struct luo_handlers *handlers)
 	init_rwsem(&handlers->lock);
 	INIT_LIST_HEAD(&handlers->list);
 	INIT_LIST_HEAD(&handlers->flbs);
-	hash_init(handlers->by_name);
+	xa_init_flags(&handlers->by_name, XA_FLAGS_ALLOC);
 	xa_init(&handlers->takers);
 }
 
-static u32 hash_of(const char *compatible)
+/* Where a name can be: as many names as this can have the same hash */
+static struct xa_limit places_of(const char *compatible)
 {
-	return full_name_hash(NULL, compatible, strlen(compatible));
+	u32 hash = full_name_hash(NULL, compatible, strlen(compatible));
+
+	return XA_LIMIT(hash & ~0xffU, hash | 0xff);
 }
 
 static bool is_complete(const struct liveupdate_file_handler *handler)
@@ -48,11 +50,13 @@ static bool is_complete(const struct liveupdate_file_handler *handler)
 static struct liveupdate_file_handler *
 find_compatible(struct luo_handlers *handlers, const char *compatible)
 {
+	struct xa_limit places = places_of(compatible);
 	struct liveupdate_file_handler *handler;
+	unsigned long index;
 
 	lockdep_assert_held(&handlers->lock);
-	hash_for_each_possible(handlers->by_name, handler, by_name,
-			       hash_of(compatible)) {
+	xa_for_each_range(&handlers->by_name, index, handler, places.min,
+			  places.max) {
 		if (!strcmp(handler->compatible, compatible))
 			return handler;
 	}
@@ -68,21 +72,27 @@ find_compatible(struct luo_handlers *handlers, const char *compatible)
  * Context: May sleep.
  * Return: 0; -EINVAL when a callback that has to be there is not, or the
  * compatible string is empty or not terminated; -EEXIST when a handler with the
- * same string is registered.
+ * same string is registered; -ENOMEM; -EBUSY when more than 255 others have strings
+ * with the same hash.
  */
 int luo_handler_add(struct luo_handlers *handlers,
 		    struct liveupdate_file_handler *handler)
 {
+	int err;
+
 	if (!is_complete(handler))
 		return -EINVAL;
 
 	guard(rwsem_write)(&handlers->lock);
 	if (find_compatible(handlers, handler->compatible))
 		return -EEXIST;
+	err = xa_alloc(&handlers->by_name, &ACCESS_PRIVATE(handler, name_id),
+		       handler, places_of(handler->compatible), GFP_KERNEL);
+	if (err)
+		return err;
+
 	INIT_LIST_HEAD(&ACCESS_PRIVATE(handler, flbs));
 	list_add_tail(&ACCESS_PRIVATE(handler, list), &handlers->list);
-	hash_add(handlers->by_name, &handler->by_name,
-		 hash_of(handler->compatible));
 
 	return 0;
 }
@@ -107,7 +117,7 @@ void luo_handler_del(struct luo_handlers *handlers,
 		if (taker == handler)
 			xa_erase(&handlers->takers, index);
 	}
-	hash_del(&handler->by_name);
+	xa_erase(&handlers->by_name, ACCESS_PRIVATE(handler, name_id));
 	list_del(&ACCESS_PRIVATE(handler, list));
 }
 

@@ -21,7 +21,6 @@
 #ifndef _KERNEL_LIVEUPDATE_LUO_INTERNAL_H
 #define _KERNEL_LIVEUPDATE_LUO_INTERNAL_H
 
-#include <linux/hashtable.h>
 #include <linux/kho/abi/luo.h>
 #include <linux/kho_block.h>
 #include <linux/liveupdate.h>
@@ -137,7 +136,7 @@ void luo_handover_clear(struct luo *luo);
  * @lock: protects all below, and which FLBs each handler has
  * @list: of struct liveupdate_file_handler, in the order of registration
  * @flbs: of struct luo_flb, in the order in which they were first heard of
- * @by_name: the handlers, by their compatible strings
+ * @by_name: the handlers, by hashes of their compatible strings
  * @takers: of all file operations that were asked for, by address: who took such a
  *          file last. With a lock of its own, to be added to while @lock is shared
  */
@@ -145,7 +144,7 @@ struct luo_handlers {
 	struct rw_semaphore lock;
 	struct list_head list __guarded_by(&lock);
 	struct list_head flbs __guarded_by(&lock);
-	DECLARE_HASHTABLE(by_name, 8);
+	struct xarray by_name __guarded_by(&lock);
 	struct xarray takers;
 };
 

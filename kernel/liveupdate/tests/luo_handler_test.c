@@ -84,7 +84,7 @@ static void lookup(struct kunit *test)
 struct counting {
 	struct liveupdate_file_handler handler;
 	struct liveupdate_file_ops ops;
-	struct file_operations type;
+	const struct file_operations type;
 	unsigned int asked;
 };
 
