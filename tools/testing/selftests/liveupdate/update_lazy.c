@@ -277,7 +277,6 @@ LAZY_TEST(lazy_closed, closed_after);
 #define READERS		4
 
 struct race {
-	int fd;
 	char *map;
 	unsigned int first;
 };
@@ -308,7 +307,7 @@ static void raced_after(struct note *note)
 	void *wrong;
 
 	for (unsigned int i = 0; i < READERS; i++) {
-		races[i] = (struct race){ fd, map_file(fd, MAP_SHARED), i / 2 * 99 };
+		races[i] = (struct race){ map_file(fd, MAP_SHARED), i / 2 * 99 };
 		CHECK_EQ(0, pthread_create(&threads[i], NULL, use_all, &races[i]));
 	}
 	for (unsigned long row = PAGES / ROW; row-- > 0; sched_yield())
