@@ -2,7 +2,8 @@
 #
 # Reads the TAP of one run of test programs; prints one line per test:
 #	ok NAME | FAIL NAME | skip NAME
-# and, when the run did not do what it had planned, "early REASON".
+# and, when the run did not do what it had planned, "early REASON": what it said
+# when it gave up, if it did.
 # Several plans, of several programs, add up.
 
 /^1\.\.[0-9]+/ {
@@ -28,6 +29,12 @@
 	result(verdict, $0 == "" ? "test" (ran + 1) : $0)
 }
 
+/^Bail out!/ {
+	sub(/^Bail out! */, "")
+	reason = $0
+	next
+}
+
 function result(verdict, name)
 {
 	print verdict, name
@@ -35,7 +42,9 @@ function result(verdict, name)
 }
 
 END {
-	if (!ran)
+	if (reason)
+		print "early " reason
+	else if (!ran)
 		print "early no test ran"
 	else if (plans && planned != ran)
 		print "early planned " planned " tests, ran " ran
