@@ -370,6 +370,7 @@ void luo_sessions_uncarry(struct luo *luo);
 int luo_sessions_freeze(struct luo *luo);
 void luo_sessions_unfreeze(struct luo *luo);
 int luo_sessions_encode(struct luo *luo, struct luo_root *root);
+void luo_sessions_unencode(struct luo *luo);
 
 /* ---- luo_session_fd.c: sessions as descriptors ---- */
 

@@ -68,6 +68,15 @@ static void root_start(const struct luo *luo, struct luo_root *root)
 	strscpy(root->release, init_utsname()->release);
 }
 
+/* Make the outgoing root an empty one. It takes far less than a page: tests see to it */
+static void clear_root(struct luo *luo)
+{
+	struct luo_root root;
+
+	root_start(luo, &root);
+	luo_root_encode(luo->fdt, luo->fdt_size, &root);
+}
+
 /* Have a tree of @size bytes instead of the one that there is, if any */
 static int set_tree(struct luo *luo, size_t size)
 {
@@ -82,7 +91,7 @@ static int set_tree(struct luo *luo, size_t size)
 		kho_remove_subtree(old);
 	luo->fdt = fdt;
 	luo->fdt_size = size;
-	luo_handover_clear(luo);
+	clear_root(luo);
 	err = kho_add_subtree(LUO_FDT_SUBTREE, fdt, size);
 	if (!err) {
 		kho_unpreserve_free(old);
@@ -208,14 +217,15 @@ int luo_handover_write(struct luo *luo)
 }
 
 /**
- * luo_handover_clear - make the outgoing handover an empty one
+ * luo_handover_clear - undo luo_handover_write()
  * @luo: the orchestrator
+ *
+ * The outgoing root is an empty one then. It stays as large as it has become.
+ *
+ * Context: Process context, luo.transition held for writing.
  */
 void luo_handover_clear(struct luo *luo)
 {
-	struct luo_root root;
-
-	root_start(luo, &root);
-	/* A root takes far less than a page: tests see to it */
-	luo_root_encode(luo->fdt, luo->fdt_size, &root);
+	clear_root(luo);
+	luo_sessions_unencode(luo);
 }

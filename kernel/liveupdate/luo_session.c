@@ -1001,3 +1001,19 @@ int luo_sessions_encode(struct luo *luo, struct luo_root *root)
 
 	return 0;
 }
+
+/**
+ * luo_sessions_unencode - undo luo_sessions_encode()
+ * @luo: the orchestrator
+ *
+ * Outgoing sessions keep the room for their records, those that came lose it.
+ *
+ * Context: Process context, luo.transition held for writing.
+ */
+void luo_sessions_unencode(struct luo *luo)
+{
+	struct luo_sessions *outgoing = &luo->sessions[LIVEUPDATE_OUTGOING];
+
+	lockdep_assert_held_write(&luo->transition);
+	kho_block_set_shrink(&outgoing->blocks, outgoing->count);
+}

@@ -316,21 +316,6 @@ int try_jump_without(unsigned int nth, int *err)
 	return hit;
 }
 
-/* One try to jump with the memory that is given, which may be the last one */
-static int jump_with(unsigned long space)
-{
-	int err;
-
-	save_notes();
-	if (fault_exhaust(space))
-		return -EIO;
-	err = kexec_jump();
-	if (fault_relieve())
-		return -EIO;
-	notes->jumps_refused++;
-	return err;
-}
-
 static struct census how_things_are(void)
 {
 	int dev = luo_open();
@@ -343,22 +328,48 @@ static struct census how_things_are(void)
 	return census;
 }
 
-/* The same with all memory but the @nth allocation. Nothing may change. */
+/*
+ * A jump that was refused has changed nothing. Where no test has tried to jump
+ * before, it may have retrieved what it then could not carry.
+ */
+static void jump_was_refused(const struct census *before, const char *how,
+			     unsigned long number)
+{
+	struct census now = how_things_are();
+	const char *changed = census_differs(before, &now);
+
+	notes->jumps_refused++;
+	if (changed && notes->first_point)
+		ksft_exit_fail_msg("jump %s %lu: %s not as before\n", how,
+				   number, changed);
+}
+
+/* One try to jump with the memory that is given, which may be the last one */
+static int jump_with(unsigned long space)
+{
+	struct census before = how_things_are();
+	int err;
+
+	save_notes();
+	if (fault_exhaust(space))
+		return -EIO;
+	err = kexec_jump();
+	if (fault_relieve())
+		return -EIO;
+	jump_was_refused(&before, "with space", space);
+	return err;
+}
+
+/* The same with all memory but the @nth allocation */
 static int jump_without(unsigned int nth)
 {
-	struct census before = how_things_are(), now;
-	const char *changed;
+	struct census before = how_things_are();
 	int err;
 
 	save_notes();
 	if (fault_try(nth, jump_call, NULL, &err) != 1)
 		return err ?: -EIO;
-	notes->jumps_refused++;
-	now = how_things_are();
-	changed = census_differs(&before, &now);
-	if (changed)
-		ksft_exit_fail_msg("jump without allocation %u: %s not as before\n",
-				   nth, changed);
+	jump_was_refused(&before, "without allocation", nth);
 	return err;
 }
 
