@@ -27,7 +27,7 @@
  * @nr:      how many there are; those behind are not, or no longer, wanted
  * @err:     what keeps the next one from being done, or 0
  * @entries: as user space gave them; RETRIEVE_FDS puts the descriptor in
- * @places:  of PRESERVE_FDS: where the file is in the session
+ * @places:  of PRESERVE_FDS: what it takes to undo it
  * @files:   of RETRIEVE_FDS: what is to be had at the descriptor
  */
 struct batch {
@@ -38,7 +38,7 @@ struct batch {
 	int err;
 	struct liveupdate_session_fd entries[BATCH_SIZE];
 	union {
-		u64 places[BATCH_SIZE];
+		struct luo_file_place places[BATCH_SIZE];
 		struct file *files[BATCH_SIZE];
 	};
 };
@@ -193,19 +193,19 @@ static int preserve_one(struct batch *batch)
 	return luo_ucmd_call(&batch->ucmd, preserve);
 }
 
-static int unpreserve(struct luo_ucmd *ucmd)
+static int undo_preserve(struct luo_ucmd *ucmd)
 {
 	struct batch *batch = batch_of(ucmd);
 
-	return luo_file_unpreserve(ucmd->session,
-				   batch->entries[batch->at].token,
-				   batch->places[batch->at]);
+	luo_file_undo_preserve(ucmd->session, batch->entries[batch->at].token,
+			       &batch->places[batch->at]);
+	return 0;
 }
 
-/* Fails if somebody else was faster, a kexec has begun, or the caller is killed */
-static void unpreserve_one(struct batch *batch)
+/* Fails if a kexec has begun, or the caller is killed */
+static void undo_preserve_one(struct batch *batch)
 {
-	luo_ucmd_call(&batch->ucmd, unpreserve);
+	luo_ucmd_call(&batch->ucmd, undo_preserve);
 }
 
 /**
@@ -220,7 +220,7 @@ int luo_batch_preserve(struct luo_ucmd *ucmd)
 {
 	static const struct batch_ops ops = {
 		.execute = preserve_one,
-		.undo = unpreserve_one,
+		.undo = undo_preserve_one,
 	};
 
 	return run(ucmd, &ops);

@@ -507,7 +507,7 @@ static int preserve_announced(struct luo_file *lf, struct file *file)
  * @session: the session
  * @file:    the file
  * @token:   its name in the session
- * @place:   set to its place in the order of preservation; or NULL
+ * @place:   set to what luo_file_undo_preserve() takes; or NULL
  *
  * Context: Process context, luo.transition held for reading.
  * Return: 0; -EEXIST when the token is used, unless it announced the same object;
@@ -516,7 +516,7 @@ static int preserve_announced(struct luo_file *lf, struct file *file)
  * -ENOMEM, -EINTR when killed, or what the handler fails with.
  */
 int luo_file_preserve(struct luo_session *session, struct file *file, u64 token,
-		      u64 *place)
+		      struct luo_file_place *place)
 {
 	struct luo_file *lf;
 	int err;
@@ -530,8 +530,10 @@ int luo_file_preserve(struct luo_session *session, struct file *file, u64 token,
 	lf = find_token(session, token);
 	err = lf ? preserve_announced(lf, file) :
 		   add_file(session, file, token, file_preserve);
-	if (!err && place)
-		*place = lf ? lf->seq : session->last_seq;
+	if (!err && place) {
+		place->announced = lf;
+		place->seq = lf ? lf->seq : session->last_seq;
+	}
 
 	return err;
 }
@@ -590,6 +592,13 @@ int luo_files_prepare(struct luo_session *session)
 	return err;
 }
 
+/* It was announced once before, so it is again, or almost */
+static void file_back_to_announced(struct luo_file *lf)
+{
+	file_unpreserve(lf);
+	file_call_announce(lf);
+}
+
 /**
  * luo_files_cancel - undo luo_files_prepare()
  * @session: the session; it may be prepared in part
@@ -602,11 +611,8 @@ void luo_files_cancel(struct luo_session *session)
 
 	guard(mutex)(&session->lock);
 	list_for_each_entry_reverse(lf, &session->files, list) {
-		if (!lf->announced || !lf->preserved)
-			continue;
-		file_unpreserve(lf);
-		/* It was announced once before, so it is again, or almost */
-		file_call_announce(lf);
+		if (lf->announced && lf->preserved)
+			file_back_to_announced(lf);
 	}
 }
 
@@ -621,17 +627,21 @@ static void remove_file(struct luo_file *lf)
 	file_free(lf);
 }
 
+static void take_out(struct luo_session *session, struct luo_file *lf)
+{
+	remove_file(lf);
+	kho_block_set_shrink(&session->blocks, session->nr_files);
+}
+
 /**
  * luo_file_unpreserve - take a file out of an outgoing session
  * @session: the session
  * @token:   the file's name in it
- * @place:   its place in the order of preservation, or 0 for any
  *
  * Context: Process context, luo.transition held for reading.
- * Return: 0, -ENOENT when there is no such token, or it is that of another file, or
- * -EINTR when killed.
+ * Return: 0, -ENOENT when there is no such token, or -EINTR when killed.
  */
-int luo_file_unpreserve(struct luo_session *session, u64 token, u64 place)
+int luo_file_unpreserve(struct luo_session *session, u64 token)
 {
 	struct luo_file *lf;
 	int err;
@@ -642,12 +652,49 @@ int luo_file_unpreserve(struct luo_session *session, u64 token, u64 place)
 		return err;
 
 	lf = find_token(session, token);
-	if (!lf || (place && lf->seq != place))
+	if (!lf)
 		return -ENOENT;
 
-	remove_file(lf);
-	kho_block_set_shrink(&session->blocks, session->nr_files);
+	take_out(session, lf);
 	return 0;
+}
+
+/* What is prepared stays preserved, until the update is cancelled or takes place */
+static void announce_again(struct luo_file *lf)
+{
+	if (lf->announced)
+		return;
+
+	lf->announced = true;
+	if (lf->session->luo->state != LIVEUPDATE_STATE_PREPARED)
+		file_back_to_announced(lf);
+}
+
+/**
+ * luo_file_undo_preserve - undo luo_file_preserve()
+ * @session: the session
+ * @token:   the file's name in it
+ * @place:   what luo_file_preserve() set
+ *
+ * Nothing happens if somebody else has taken the file out meanwhile.
+ *
+ * Context: Process context, luo.transition held for reading.
+ */
+void luo_file_undo_preserve(struct luo_session *session, u64 token,
+			    const struct luo_file_place *place)
+{
+	struct luo_file *lf;
+
+	lockdep_assert_held(&session->luo->transition);
+	guard(mutex)(&session->lock);
+	lf = find_token(session, token);
+	if (!lf || lf->seq != place->seq)
+		return;
+
+	if (place->announced)
+		announce_again(lf);
+	else
+		take_out(session, lf);
 }
 
 /**

@@ -446,15 +446,27 @@ struct luo_files {
 	struct rhashtable ids;
 };
 
+/**
+ * struct luo_file_place - what it takes to undo that a file was preserved
+ * @seq:       the file's place in the order of preservation, to know it by
+ * @announced: it was in the session before, announced
+ */
+struct luo_file_place {
+	u64 seq;
+	bool announced;
+};
+
 int luo_files_init(struct luo_files *files);
 void luo_files_destroy(struct luo_files *files);
 
 int luo_file_preserve(struct luo_session *session, struct file *file,
-		      u64 token, u64 *place);
+		      u64 token, struct luo_file_place *place);
+void luo_file_undo_preserve(struct luo_session *session, u64 token,
+			    const struct luo_file_place *place);
 int luo_file_announce(struct luo_session *session, struct file *file, u64 token);
 int luo_files_prepare(struct luo_session *session);
 void luo_files_cancel(struct luo_session *session);
-int luo_file_unpreserve(struct luo_session *session, u64 token, u64 place);
+int luo_file_unpreserve(struct luo_session *session, u64 token);
 int luo_file_retrieve(struct luo_session *session, u64 token,
 		      struct file **filep, char *wanted);
 int luo_file_next(struct luo_session *session,

@@ -54,7 +54,7 @@ static int unpreserve_fd(struct luo_ucmd *ucmd)
 	if (arg->reserved)
 		return -EINVAL;
 
-	return luo_file_unpreserve(ucmd->session, arg->token, 0);
+	return luo_file_unpreserve(ucmd->session, arg->token);
 }
 
 static int next_file(struct luo_ucmd *ucmd)

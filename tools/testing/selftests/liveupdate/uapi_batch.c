@@ -18,7 +18,8 @@
 #include "uapi.h"
 
 #define PAGE	4096
-#define MANY	20000U
+/* Fill whole pages */
+#define MANY	20480U
 
 /* What the kernel takes in at a time; it shows only where memory ends */
 #define BATCH	64U
@@ -45,8 +46,9 @@ FIXTURE_SETUP(batch)
 	ASSERT_EQ(0, census_take(self->m.dev, &self->m.before));
 	self->m.session = luo_create(self->m.dev, "batch");
 	ASSERT_LE(0, self->m.session);
-	self->m.entries = calloc(MANY, sizeof(*self->m.entries));
+	self->m.entries = aligned_alloc(PAGE, MANY * sizeof(*self->m.entries));
 	ASSERT_NE(NULL, self->m.entries);
+	memset(self->m.entries, 0, MANY * sizeof(*self->m.entries));
 }
 
 FIXTURE_TEARDOWN(batch)
@@ -333,44 +335,109 @@ TEST_F(batch, nothing_is_done_that_cannot_be_told)
 	EXPECT_FALSE(is_preserved(self->m.entries[0].fd));
 }
 
-/* Takes the argument away as soon as the kernel has told of some entries */
-static void *take_away(void *page)
-{
-	const struct liveupdate_session_fds *arg = page;
-	unsigned int done;
+/* Entries that fill a page; what is behind them comes late */
+#define EARLY	(PAGE / (unsigned int)sizeof(struct liveupdate_session_fd))
 
-	do {
-		done = __atomic_load_n(&arg->done, __ATOMIC_RELAXED);
-	} while (done == ~0U || !done);
-	mprotect(page, PAGE, PROT_READ);
+struct thief {
+	struct liveupdate_session_fds *arg;
+	struct liveupdate_session_fd *late;
+	struct liveupdate_session_fd entries[EARLY];
+	int uffd;
+};
+
+/* Takes the argument away when the kernel comes for the late entries */
+static void *take_away(void *arg)
+{
+	struct thief *thief = arg;
+
+	if (!page_await(thief->uffd))
+		mprotect(thief->arg, PAGE, PROT_READ);
+	page_give(thief->uffd, thief->late, thief->entries);
 	return NULL;
 }
 
-/* What was done since it told the last time is undone */
-TEST_F_TIMEOUT(batch, undoes_what_it_cannot_tell_any_more, 120)
+/* The kernel can tell of the entries of a page, and of those behind it no more */
+static int preserve_until_taken_away(struct many *many)
 {
-	struct liveupdate_session_fds *arg;
+	struct liveupdate_session_fds arg = {
+		.size = sizeof(arg), .count = 2 * EARLY,
+		.entries = (uintptr_t)many->entries,
+	};
+	struct thief thief = { .late = many->entries + EARLY };
 	pthread_t thread;
+	int err;
 
-	ASSERT_EQ(0, make_files(&self->m, MANY));
-	arg = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, (void *)arg);
-	arg->size = sizeof(*arg);
-	arg->count = MANY;
-	arg->entries = (uintptr_t)self->m.entries;
-	arg->done = ~0U;
-	ASSERT_EQ(0, pthread_create(&thread, NULL, take_away, arg));
-	EXPECT_EQ(0, luo_ioctl(self->m.session, LIVEUPDATE_SESSION_PRESERVE_FDS,
-			       arg));
+	memcpy(thief.entries, thief.late, sizeof(thief.entries));
+	thief.arg = page_readonly(&arg, sizeof(arg));
+	thief.uffd = page_take(thief.late);
+	if (!thief.arg || thief.uffd < 0 ||
+	    mprotect(thief.arg, PAGE, PROT_READ | PROT_WRITE) ||
+	    pthread_create(&thread, NULL, take_away, &thief))
+		return -EIO;
+	err = luo_ioctl(many->session, LIVEUPDATE_SESSION_PRESERVE_FDS,
+			thief.arg);
 	pthread_join(thread, NULL);
-	TH_LOG("told of %u", arg->done);
-	EXPECT_LT(0, arg->done);
-	EXPECT_GT(MANY, arg->done);
-	EXPECT_EQ(0, arg->error);
-	EXPECT_TRUE(luo_has_files(self->m.session, arg->done));
-	EXPECT_FALSE(is_preserved(self->m.entries[arg->done].fd));
-	EXPECT_TRUE(is_preserved(self->m.entries[arg->done - 1].fd));
+	many->arg = *thief.arg;
+	munmap(thief.arg, PAGE);
+	close(thief.uffd);
+	return err;
+}
+
+/* What was done since it told the last time is undone */
+TEST_F(batch, undoes_what_it_cannot_tell_any_more)
+{
+	ASSERT_EQ(0, make_files(&self->m, 2 * EARLY));
+	ASSERT_EQ(0, preserve_until_taken_away(&self->m));
+	EXPECT_EQ(EARLY, self->m.arg.done);
+	EXPECT_EQ(0, self->m.arg.error);
+	EXPECT_TRUE(luo_has_files(self->m.session, EARLY));
+	EXPECT_FALSE(is_preserved(self->m.entries[EARLY].fd));
+	EXPECT_TRUE(is_preserved(self->m.entries[EARLY - 1].fd));
+}
+
+static int announce_files(struct many *many, unsigned int count)
+{
+	int err = make_files(many, count);
+
+	for (unsigned int i = 0; i < count && !err; i++)
+		err = luo_announce(many->session, many->entries[i].fd, i);
+	return err;
+}
+
+/* Those that the kernel told of are preserved, the others are announced as before */
+static void check_announced(struct __test_metadata *_metadata,
+			    const struct many *many)
+{
+	int fd = many->entries[EARLY].fd;
+
+	EXPECT_EQ(EARLY, many->arg.done);
+	EXPECT_TRUE(luo_has_files(many->session, 2 * EARLY));
+	EXPECT_TRUE(is_preserved(many->entries[EARLY - 1].fd));
+	EXPECT_EQ(-EEXIST, luo_preserve(many->session,
+					many->entries[EARLY - 1].fd, EARLY - 1));
+	EXPECT_FALSE(is_preserved(fd));
+	EXPECT_EQ(-EEXIST, luo_announce(many->session, fd, EARLY));
+	EXPECT_EQ(0, luo_preserve(many->session, fd, EARLY));
+	EXPECT_EQ(-EEXIST, luo_preserve(many->session, fd, EARLY));
+}
+
+TEST_F(batch, undone_files_are_announced_again)
+{
+	ASSERT_EQ(0, announce_files(&self->m, 2 * EARLY));
+	ASSERT_EQ(0, preserve_until_taken_away(&self->m));
+	check_announced(_metadata, &self->m);
+}
+
+/* PREPARE preserves them, and CANCEL gives up those that nobody else preserved */
+TEST_F(batch, undone_files_stay_prepared)
+{
+	ASSERT_EQ(0, announce_files(&self->m, 2 * EARLY));
+	ASSERT_EQ(0, luo_event(self->m.dev, LIVEUPDATE_EVENT_PREPARE));
+	ASSERT_EQ(0, preserve_until_taken_away(&self->m));
+	EXPECT_TRUE(luo_has_files(self->m.session, 2 * EARLY));
+	EXPECT_TRUE(is_preserved(self->m.entries[2 * EARLY - 1].fd));
+	ASSERT_EQ(0, luo_event(self->m.dev, LIVEUPDATE_EVENT_CANCEL));
+	check_announced(_metadata, &self->m);
 }
 
 /*

@@ -78,7 +78,37 @@ void *page_stuck(void)
 	return page;
 }
 
-/* The same for who writes to it; reading gives @data */
+/*
+ * Takes the content of @page away. Who touches it then sleeps until page_give().
+ * Returns what the two functions below take.
+ */
+int page_take(void *page)
+{
+	if (madvise(page, sysconf(_SC_PAGESIZE), MADV_DONTNEED))
+		return -errno;
+	return abandon(page, UFFDIO_REGISTER_MODE_MISSING);
+}
+
+/* Waits until somebody touches the page */
+int page_await(int uffd)
+{
+	struct uffd_msg msg;
+
+	return read(uffd, &msg, sizeof(msg)) == sizeof(msg) ? 0 : -EIO;
+}
+
+int page_give(int uffd, void *page, const void *data)
+{
+	struct uffdio_copy copy = {
+		.dst = (unsigned long)page,
+		.src = (unsigned long)data,
+		.len = sysconf(_SC_PAGESIZE),
+	};
+
+	return ioctl(uffd, UFFDIO_COPY, &copy) ? -errno : 0;
+}
+
+/* page_stuck() for who writes to it; reading gives @data */
 void *page_stuck_for_writing(const void *data, size_t len)
 {
 	struct uffdio_writeprotect wp = { .mode = UFFDIO_WRITEPROTECT_MODE_WP };
