@@ -366,10 +366,11 @@ static int batch_add(struct memfd_luo_out_extents *extents,
 	int err = fatal_signal_pending(current) ? -EINTR : 0;
 	unsigned long block = ULONG_MAX;
 
-	for (*nr = 0; !err && *nr < batch->nr; ++*nr) {
+	*nr = 0;
+	while (!err && *nr < batch->nr) {
 		err = entry_add(extents, batch->folios[*nr], mapping, &block);
-		if (err)
-			break;
+		if (!err)
+			++*nr;
 	}
 	cond_resched();
 	for (unsigned int i = *nr; i < batch->nr; i++) {
