@@ -60,23 +60,38 @@ static u64 between(const struct luo_root *root, u64 from, u64 to)
 	return mul_u64_u64_div_u64(to - from, USEC_PER_MSEC, root->counter_khz);
 }
 
+/*
+ * No counter runs slower than at 1 MHz, or faster than at 100 GHz. With any other
+ * rate, quotients of what the previous kernel tells need not fit into 64 bits.
+ */
+static bool is_rate(u64 khz)
+{
+	return khz >= 1000 && khz <= 100 * 1000 * 1000;
+}
+
 /**
  * luo_clock_start - note when this kernel began
  * @luo: the orchestrator, with the root of a handover
  *
- * The scheduler's clock counts from about then.
+ * The scheduler's clock counts from about then. A rate that is none is forgotten.
  *
  * Context: At boot, as early as can be.
  */
 void luo_clock_start(struct luo *luo)
 {
-	const struct luo_root *root = &luo->root;
 	struct luo_blackout *blackout = &luo->blackout;
+	struct luo_root *root = &luo->root;
 	u64 now = counter_read();
-	u64 since_start = mul_u64_u64_div_u64(local_clock(), root->counter_khz,
-					      NSEC_PER_MSEC);
+	u64 since_start;
 
-	if (!root->counter_khz || now < since_start)
+	if (!is_rate(root->counter_khz)) {
+		root->counter_khz = 0;
+		return;
+	}
+
+	since_start = mul_u64_u64_div_u64(local_clock(), root->counter_khz,
+					  NSEC_PER_MSEC);
+	if (now < since_start)
 		return;
 
 	blackout->kernel_at = now - since_start;

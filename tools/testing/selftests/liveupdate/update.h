@@ -18,7 +18,7 @@
 
 #include "lib/luo_lib.h"
 
-#define UPDATE_STAGES	26
+#define UPDATE_STAGES	32
 
 /* What a test knows of its earlier stages */
 struct note {

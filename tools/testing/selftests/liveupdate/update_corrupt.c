@@ -158,6 +158,7 @@ enum how {
 	TAKEN,		/* an address in memory that is not preserved */
 	ITSELF,		/* the address of the record's own block */
 	OTHER,		/* the address of the first block of all sessions */
+	ROOT_OF_ALL,	/* the address of the tree that all hangs on */
 };
 
 /* What the next kernel makes of it */
@@ -201,6 +202,14 @@ static uint64_t scratch_address(void)
 	return strtoull(text, NULL, 16) + 16 * PAGE;
 }
 
+static uint64_t root_address(void)
+{
+	static struct root root;
+
+	OK(root_read(&root));
+	return root.phys;
+}
+
 static uint64_t new_value(const struct place *place,
 			  const struct corruption *corruption, uint64_t old)
 {
@@ -217,6 +226,8 @@ static uint64_t new_value(const struct place *place,
 		       ~(PAGE - 1);
 	case OTHER:
 		return place->first_session_block;
+	case ROOT_OF_ALL:
+		return root_address();
 	default:
 		return corruption->value;
 	}
@@ -420,6 +431,7 @@ CORRUPT(file_data_scratch, { FILE_DATA, SCRATCH, 0, FILE_BAD, false });
 CORRUPT(file_data_taken, { FILE_DATA, TAKEN, 0, FILE_BAD, false });
 CORRUPT(file_data_misaligned, { FILE_DATA, ADD, 64, FILE_BAD, false });
 CORRUPT(file_data_its_block, { FILE_DATA, ITSELF, 0, FILE_BAD, false });
+CORRUPT(file_data_root, { FILE_DATA, ROOT_OF_ALL, 0, FILE_BAD, false });
 CORRUPT(file_data_aliased, { FILE_DATA, OTHER, 0, FILE_BAD, false });
 
 /* ---- The record of a memfd ---- */
@@ -461,6 +473,7 @@ CORRUPT(near_phys_no_ram, { NEAR_PHYS, TO, NO_RAM, FILE_BAD, false });
 CORRUPT(near_phys_scratch, { NEAR_PHYS, SCRATCH, 0, FILE_BAD, false });
 CORRUPT(near_phys_taken, { NEAR_PHYS, TAKEN, 0, FILE_BAD, false });
 CORRUPT(near_phys_its_head, { NEAR_PHYS, ITSELF, 0, FILE_BAD, false });
+CORRUPT(near_phys_root, { NEAR_PHYS, ROOT_OF_ALL, 0, FILE_BAD, false });
 CORRUPT(near_phys_aliased, { NEAR_PHYS, OTHER, 0, FILE_BAD, false });
 CORRUPT(near_order_wrong, { NEAR_PHYS, ADD, 1, FILE_BAD, false });
 CORRUPT(near_order_max, { NEAR_PHYS, ADD, 63, FILE_BAD, false });
@@ -481,6 +494,7 @@ CORRUPT(extent_phys_no_ram, { EXTENT_PHYS, TO, NO_RAM, FILE_BAD, false });
 CORRUPT(extent_phys_scratch, { EXTENT_PHYS, SCRATCH, 0, FILE_BAD, false });
 CORRUPT(extent_phys_taken, { EXTENT_PHYS, TAKEN, 0, FILE_BAD, false });
 CORRUPT(extent_phys_its_block, { EXTENT_PHYS, ITSELF, 0, FILE_BAD, false });
+CORRUPT(extent_phys_root, { EXTENT_PHYS, ROOT_OF_ALL, 0, FILE_BAD, false });
 CORRUPT(extent_phys_aliased, { EXTENT_PHYS, OTHER, 0, FILE_BAD, false });
 CORRUPT(extent_order_wrong, { EXTENT_PHYS, ADD, 1, FILE_BAD, false });
 CORRUPT(extent_order_max, { EXTENT_PHYS, ADD, 63, FILE_BAD, false });
@@ -633,6 +647,40 @@ LIST(18, list_next_itself, { BLOCK_NEXT, ITSELF, 0, SESSION_LOST, false });
 LIST(19, list_next_scratch, { BLOCK_NEXT, SCRATCH, 0, SESSION_LOST, false });
 LIST(20, list_count_zero, { BLOCK_COUNT, TO, 0, SESSION_LOST, false });
 LIST(21, list_count_max, { BLOCK_COUNT, TO, MAX, SESSION_LOST, false });
+
+/*
+ * Time stamps that would not let a quotient fit into 64 bits, and dividing trap.
+ * They are only for people to see: all else goes on.
+ */
+struct stamps {
+	uint64_t khz, reboot_at, handover_at;
+};
+
+static void damage_stamps(struct note *note)
+{
+	const struct stamps *stamps = test_data();
+	static struct root root;
+
+	OK(root_read(&root));
+	OK(root_set(&root, "", "counter-khz", stamps->khz));
+	OK(root_set(&root, "", "reboot-at", stamps->reboot_at));
+	OK(root_set(&root, "", "handover-at", stamps->handover_at));
+	root_fix(&root);
+	OK(root_write(&root));
+}
+
+#define STAMPS(_stage, _name, ...)					\
+	static const struct stamps corruption_##_name = __VA_ARGS__;	\
+	UPDATE_TEST(corrupt, corrupt_##_name,				\
+		    .stage = { [_stage] = victim, check_untouched },	\
+		    .frozen = damage_stamps,				\
+		    .data = &corruption_##_name)
+
+STAMPS(22, stamps_zero, { 0, 0, 0 });
+STAMPS(23, stamps_slow, { 1, 1, MAX });
+STAMPS(24, stamps_slowest, { 1000, 1, MAX });
+STAMPS(25, stamps_fast, { MAX, 1, MAX });
+STAMPS(26, stamps_fastest, { 100000000, 1, MAX });
 
 /* ---- With liveupdate_on_error=panic, the next kernel does not get this far ---- */
 
