@@ -122,7 +122,8 @@ int luo_handover_setup(struct luo *luo)
  * luo_handover_receive - read the root that the previous kernel handed over
  * @luo: the orchestrator; its @root is filled, and empty if this fails
  *
- * The root's memory is not given back: KHO's debugfs goes on to show it.
+ * The root's memory is taken out of KHO, so that no record can claim it, and never
+ * given back: it is looked at for as long as the kernel runs, also by KHO's debugfs.
  *
  * Context: Process context, at boot.
  * Return: 0, -ENOENT when there is none, -EUCLEAN or -EPROTONOSUPPORT when it
@@ -139,7 +140,8 @@ int luo_handover_receive(struct luo *luo)
 		return err == -ENOENT ? err : -EUCLEAN;
 
 	order = kho_preserved_order(phys);
-	if (order < 0 || order > MAX_PAGE_ORDER || size > PAGE_SIZE << order)
+	if (order < 0 || order > MAX_PAGE_ORDER || size > PAGE_SIZE << order ||
+	    !kho_try_restore_folio(phys, order))
 		return -EUCLEAN;
 
 	err = luo_root_decode(phys_to_virt(phys), size, &luo->root);
