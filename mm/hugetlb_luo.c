@@ -233,6 +233,19 @@ static int hugetlb_luo_retrieve(struct liveupdate_file_op_args *args)
 	return 0;
 }
 
+/* Of what is damaged, memory cannot be told from that of others: it stays reserved */
+static void discard_unasked(struct liveupdate_file_op_args *args)
+{
+	struct hugetlb_luo_in in;
+
+	args->damaged = hugetlb_luo_in_init(&in, args->serialized_data);
+	if (args->damaged)
+		return;
+
+	hugetlb_luo_discard(&in);
+	hugetlb_luo_in_destroy(&in);
+}
+
 /*
  * What was retrieved needs nothing more, and what was not, nobody wants. Of what
  * is damaged, memory that could not be taken stays reserved.
@@ -240,19 +253,13 @@ static int hugetlb_luo_retrieve(struct liveupdate_file_op_args *args)
 static void hugetlb_luo_finish(struct liveupdate_file_op_args *args)
 {
 	struct hugetlb_luo_in *in = args->private_data;
-	struct hugetlb_luo_in unasked;
 
 	if (in) {
 		hugetlb_luo_discard(in);
 		hugetlb_luo_in_destroy(in);
 		kfree(in);
 	} else if (!args->retrieve_status) {
-		if (hugetlb_luo_in_init(&unasked, args->serialized_data)) {
-			pr_warn("a damaged memfd is discarded, its memory stays reserved\n");
-			return;
-		}
-		hugetlb_luo_discard(&unasked);
-		hugetlb_luo_in_destroy(&unasked);
+		discard_unasked(args);
 	}
 }
 

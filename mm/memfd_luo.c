@@ -254,23 +254,30 @@ static int memfd_luo_retrieve(struct liveupdate_file_op_args *args)
 	return 0;
 }
 
+/* Of what is damaged, memory cannot be told from that of others: it stays reserved */
+static void discard_unasked(struct liveupdate_file_op_args *args)
+{
+	struct memfd_luo_in in;
+
+	args->damaged = memfd_luo_in_init(&in, args->serialized_data);
+	if (args->damaged)
+		return;
+
+	memfd_luo_discard(&in);
+	memfd_luo_in_destroy(&in);
+}
+
 /* What was retrieved needs nothing more, and what was not, nobody wants */
 static void memfd_luo_finish(struct liveupdate_file_op_args *args)
 {
 	struct memfd_luo_in *in = args->private_data;
-	struct memfd_luo_in unasked;
 
 	if (in) {
 		memfd_luo_discard(in);
 		memfd_luo_in_destroy(in);
 		kfree(in);
 	} else if (!args->retrieve_status) {
-		if (memfd_luo_in_init(&unasked, args->serialized_data)) {
-			pr_warn("a damaged memfd is discarded, its memory stays reserved\n");
-			return;
-		}
-		memfd_luo_discard(&unasked);
-		memfd_luo_in_destroy(&unasked);
+		discard_unasked(args);
 	}
 }
 

@@ -7,6 +7,7 @@
 #ifndef _LINUX_LIVEUPDATE_H
 #define _LINUX_LIVEUPDATE_H
 
+#include <linux/atomic.h>
 #include <linux/compiler.h>
 #include <linux/errno.h>
 #include <linux/kho/abi/luo.h>
@@ -31,6 +32,8 @@ struct module;
  *                   be changed by freeze, given to all others
  * @private_data:    the handler's own, in this kernel only; set by preserve, and
  *                   kept for retrieve and finish when retrieve sets it
+ * @damaged:         set by finish of a file that was not retrieved: it turned out
+ *                   that what came is damaged, and what belongs to it is not freed
  */
 struct liveupdate_file_op_args {
 	struct liveupdate_file_handler *handler;
@@ -38,6 +41,7 @@ struct liveupdate_file_op_args {
 	struct file *file;
 	u64 serialized_data;
 	void *private_data;
+	bool damaged;
 };
 
 /**
@@ -105,6 +109,8 @@ struct liveupdate_file_handler {
 	struct list_head __private list;
 	u32 __private name_id;
 	struct list_head __private flbs;
+	/* private: how many preserved files have these FLBs; changes under the lock */
+	atomic_long_t __private files;
 };
 
 /**

@@ -119,6 +119,7 @@ int luo_call_end(const struct luo_call *call, int err)
 		return 0;
 
 	describe(call, who);
+	luo_make_one_line(who);
 	trace_liveupdate_call(who, call->phase, ktime_get_ns() - call->start,
 			      err);
 	if (err)

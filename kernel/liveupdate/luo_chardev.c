@@ -56,7 +56,8 @@ static int retrieve_session(struct luo_ucmd *ucmd)
 /* Any number of those who have the device open can do so at a time */
 static void note_changes(struct luo *luo)
 {
-	WRITE_ONCE(luo->chardev.seen, READ_ONCE(luo->changes));
+	/* Pairs with set_state() of transitions */
+	WRITE_ONCE(luo->chardev.seen, smp_load_acquire(&luo->changes));
 }
 
 static int get_info(struct luo_ucmd *ucmd)

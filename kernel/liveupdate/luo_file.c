@@ -320,6 +320,12 @@ static void file_call_unfreeze(struct luo_file *lf)
 	luo_call_end(&call, 0);
 }
 
+static void file_quarantine(const struct luo_file *lf, int err)
+{
+	luo_quarantine_add(lf->session->luo, err, "file %llu of session %s",
+			   lf->token, lf->session->name);
+}
+
 static int file_call_retrieve(struct luo_file *lf)
 {
 	struct liveupdate_file_op_args args = op_args(lf, &lf->in);
@@ -333,9 +339,7 @@ static int file_call_retrieve(struct luo_file *lf)
 		lf->status = 1;
 	} else if (err == -EUCLEAN || !lf->handler->ops->retrieve_can_retry) {
 		lf->status = err;
-		luo_quarantine_add(lf->session->luo, err,
-				   "file %llu of session %s", lf->token,
-				   lf->session->name);
+		file_quarantine(lf, err);
 	}
 
 	return err;
@@ -354,6 +358,8 @@ static void file_call_finish(struct luo_file *lf)
 	struct liveupdate_file_op_args args = op_args(lf, &lf->in);
 
 	lf->handler->ops->finish(&args);
+	if (args.damaged)
+		file_quarantine(lf, -EUCLEAN);
 	luo_flbs_finish(lf->session->luo, lf->handler);
 	file_trace(lf, LIVEUPDATE_PHASE_FINISH, 0);
 }
@@ -564,6 +570,14 @@ int luo_file_announce(struct luo_session *session, struct file *file, u64 token)
 	return add_file(session, file, token, file_announce);
 }
 
+static int file_prepare(struct luo_file *lf)
+{
+	struct luo_call call;
+
+	call_start(&call, lf, LIVEUPDATE_PHASE_PREPARE);
+	return luo_call_end(&call, file_preserve(lf));
+}
+
 /**
  * luo_files_prepare - preserve what is announced, and nobody has preserved
  * @session: an outgoing session
@@ -581,7 +595,7 @@ int luo_files_prepare(struct luo_session *session)
 	scoped_guard(mutex, &session->lock) {
 		list_for_each_entry(lf, &session->files, list) {
 			if (!lf->preserved)
-				err = file_preserve(lf);
+				err = file_prepare(lf);
 			if (err)
 				break;
 		}
@@ -945,8 +959,9 @@ void luo_files_finish(struct luo_session *session)
 		if (lf->handler)
 			file_call_finish(lf);
 		else
-			pr_warn("session '%s': nothing frees the memory of a file of type '%s', it stays reserved\n",
-				session->name, lf->compatible);
+			pr_warn("session '%*pE': nothing frees the memory of a file of type '%s', it stays reserved\n",
+				(int)strlen(session->name), session->name,
+				lf->compatible);
 		file_drop_id(lf);
 		file_unlink(lf);
 		file_free(lf);
@@ -966,9 +981,13 @@ static int file_carry(struct luo_file *lf)
 
 	call_start(&call, lf, LIVEUPDATE_PHASE_CARRY);
 	err = file_restore(lf);
+	/* It is in quarantine, and there is nothing to carry */
+	if (err == -EUCLEAN)
+		return luo_call_end(&call, 0);
 	if (!lf->handler)
-		pr_err("session '%s': nothing here handles a file of type '%s'\n",
-		       lf->session->name, lf->compatible);
+		pr_err("session '%*pE': nothing here handles a file of type '%s'\n",
+		       (int)strlen(lf->session->name), lf->session->name,
+		       lf->compatible);
 	if (!err)
 		err = file_call_preserve(lf);
 	luo_call_end(&call, err);

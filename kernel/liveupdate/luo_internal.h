@@ -44,6 +44,20 @@ static inline bool luo_string_fits(const char *string, size_t size)
 	return len && len < size;
 }
 
+/* What is shown to people as it is: printable ASCII only */
+static inline bool luo_string_is_plain(const char *string)
+{
+	while (*string >= ' ' && *string <= '~')
+		string++;
+
+	return !*string;
+}
+
+static inline bool luo_compatible_fits(const char *string, size_t size)
+{
+	return luo_string_fits(string, size) && luo_string_is_plain(string);
+}
+
 /* ---- luo_state.c: which event may come when ---- */
 
 const char *luo_state_name(enum liveupdate_state state);
@@ -213,6 +227,8 @@ struct luo_flb_side {
  * @in_left:   something came, and is not finished
  * @retrieved: @in has its object
  * @damaged:   that @in cannot be retrieved is reported
+ * @out_key:   class of @out_lock: callbacks of an FLB may ask for another one
+ * @in_key:    likewise of @in_lock
  */
 struct luo_flb {
 	struct luo *luo;
@@ -233,6 +249,8 @@ struct luo_flb {
 	bool in_left __guarded_by(&in_lock);
 	bool retrieved __guarded_by(&in_lock);
 	bool damaged __guarded_by(&in_lock);
+	struct lock_class_key out_key;
+	struct lock_class_key in_key;
 };
 
 int luo_flbs_preserve(struct luo *luo, struct liveupdate_file_handler *handler);
@@ -294,6 +312,7 @@ int luo_subsystems_encode(struct luo *luo, struct luo_items *items);
  * @blocks:    room for the records of as many files, to go to the next kernel
  * @received:  incoming: records of files, of which no struct luo_file is made yet
  * @received_crc: what the checksum of @received has to be
+ * @quarantined: place in @received of the last file that was put into quarantine
  *
  * A session belongs to its descriptor, when it has one, and to the table of
  * sessions otherwise. Whoever takes it out of both frees it.
@@ -317,6 +336,7 @@ struct luo_session {
 	struct kho_block_set blocks;
 	struct luo_chain received;
 	u32 received_crc;
+	u64 quarantined;
 };
 
 /**
@@ -347,7 +367,7 @@ struct luo_sessions {
 int luo_sessions_init(struct luo_sessions *sessions);
 void luo_sessions_destroy(struct luo_sessions *sessions);
 bool luo_sessions_unfinished(struct luo *luo);
-bool luo_sessions_claimed(struct luo *luo);
+int luo_sessions_can_finish(struct luo *luo);
 void luo_sessions_count(struct luo *luo, enum liveupdate_direction direction,
 			u64 *sessions, u64 *files);
 int luo_session_next(struct luo *luo,
@@ -598,6 +618,7 @@ struct luo_quarantine {
 
 __printf(3, 4)
 void luo_quarantine_add(struct luo *luo, int err, const char *fmt, ...);
+void luo_make_one_line(char *text);
 int luo_quarantine_last(struct luo *luo, char *what);
 int luo_quarantine_show(struct luo *luo, char *buf);
 

@@ -17,12 +17,15 @@
 
 #include "luo_internal.h"
 
-/* Names come from the previous kernel: they must not look like further lines */
-static void make_one_line(char *what)
+/**
+ * luo_make_one_line - keep a text from looking like several lines
+ * @text: with names that users, or the previous kernel, chose
+ */
+void luo_make_one_line(char *text)
 {
-	for (; *what; what++) {
-		if (iscntrl(*what))
-			*what = '?';
+	for (; *text; text++) {
+		if (iscntrl(*text))
+			*text = '?';
 	}
 }
 
@@ -55,12 +58,13 @@ void luo_quarantine_add(struct luo *luo, int err, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(what, sizeof(what), fmt, args);
 	va_end(args);
-	make_one_line(what);
+	luo_make_one_line(what);
 
 	if (luo->quarantine.panic)
 		panic("liveupdate: %s is damaged: %pe", what, ERR_PTR(err));
 
-	pr_err("%s is quarantined: %pe\n", what, ERR_PTR(err));
+	/* The number of all, and the last ones, are in sysfs */
+	pr_err_ratelimited("%s is quarantined: %pe\n", what, ERR_PTR(err));
 	keep(&luo->quarantine, what, err);
 }
 

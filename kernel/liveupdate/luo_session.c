@@ -64,21 +64,6 @@ static bool is_claimed(const struct luo_session *session)
 	return session->state == LIVEUPDATE_SESSION_CLAIMED;
 }
 
-static bool any_incoming(struct luo *luo,
-			 bool (*is_one)(const struct luo_session *session))
-{
-	struct luo_sessions *incoming = &luo->sessions[LIVEUPDATE_INCOMING];
-	struct luo_session *session;
-
-	guard(mutex)(&incoming->lock);
-	list_for_each_entry(session, &incoming->list, list) {
-		if (is_one(session))
-			return true;
-	}
-
-	return false;
-}
-
 /**
  * luo_sessions_unfinished - whether something of the previous kernel is left
  * @luo: the orchestrator
@@ -90,19 +75,16 @@ static bool any_incoming(struct luo *luo,
  */
 bool luo_sessions_unfinished(struct luo *luo)
 {
-	return any_incoming(luo, is_unfinished);
-}
+	struct luo_sessions *incoming = &luo->sessions[LIVEUPDATE_INCOMING];
+	struct luo_session *session;
 
-/**
- * luo_sessions_claimed - whether somebody has a session that is not finished
- * @luo: the orchestrator
- *
- * Context: Process context, takes luo_sessions.lock.
- * Return: true if so.
- */
-bool luo_sessions_claimed(struct luo *luo)
-{
-	return any_incoming(luo, is_claimed);
+	guard(mutex)(&incoming->lock);
+	list_for_each_entry(session, &incoming->list, list) {
+		if (is_unfinished(session))
+			return true;
+	}
+
+	return false;
 }
 
 static u64 count_files(const struct luo_session *session)
@@ -279,16 +261,27 @@ static int table_add(struct luo_session *session, bool unique)
 	return 0;
 }
 
-static void table_del(struct luo_session *session)
+static void table_unlink(struct luo_session *session)
 {
 	struct luo_sessions *sessions = table_of(session);
 
-	guard(mutex)(&sessions->lock);
+	lockdep_assert_held(&sessions->lock);
 	rhltable_remove(&sessions->names, &session->by_name, name_params);
 	xa_erase(&sessions->order, session->seq);
 	list_del(&session->list);
 	sessions->count--;
 	kho_block_set_shrink(&sessions->blocks, sessions->count);
+}
+
+/* Nobody finds a session any more that is in its last state */
+static void table_del(struct luo_session *session,
+		      enum liveupdate_session_state state)
+{
+	scoped_guard(mutex, &table_of(session)->lock) {
+		set_state(session, state);
+		table_unlink(session);
+	}
+	session_trace(session);
 }
 
 static bool name_fits(const char *name)
@@ -472,10 +465,7 @@ static int finish(struct luo_session *session)
 		return err;
 
 	luo_files_finish(session);
-	scoped_guard(mutex, &table_of(session)->lock)
-		set_state(session, LIVEUPDATE_SESSION_FINISHED);
-	table_del(session);
-	session_trace(session);
+	table_del(session, LIVEUPDATE_SESSION_FINISHED);
 
 	return 0;
 }
@@ -516,6 +506,45 @@ static int discard(struct luo_session *session)
 	return err;
 }
 
+static int can_discard(struct luo_session *session)
+{
+	int err;
+
+	err = luo_session_decode(session);
+	if (err)
+		return err == -EUCLEAN ? 0 : err;
+
+	guard(mutex)(&session->lock);
+	return luo_files_can_finish(session);
+}
+
+/**
+ * luo_sessions_can_finish - whether luo_sessions_discard() will leave nothing
+ * @luo: the orchestrator
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: 0; -EBUSY when somebody has a session that is not finished, or a file of
+ * one that nobody has cannot be; -ENOMEM.
+ */
+int luo_sessions_can_finish(struct luo *luo)
+{
+	struct luo_session *session;
+	int err = 0;
+
+	lockdep_assert_held_write(&luo->transition);
+	list_for_each_entry(session, &luo->sessions[LIVEUPDATE_INCOMING].list,
+			    list) {
+		if (is_claimed(session))
+			err = -EBUSY;
+		else if (is_unfinished(session))
+			err = can_discard(session);
+		if (err)
+			break;
+	}
+
+	return err;
+}
+
 /**
  * luo_sessions_discard - finish all incoming sessions that nobody claimed
  * @luo: the orchestrator
@@ -530,24 +559,24 @@ void luo_sessions_discard(struct luo *luo)
 	int err;
 
 	lockdep_assert_held_write(&luo->transition);
-	list_for_each_entry_safe(session, next,
-				 &luo->sessions[LIVEUPDATE_INCOMING].list,
-				 list) {
+	/* Of those that have one name, the last is the first to be found */
+	list_for_each_entry_safe_reverse(session, next,
+					 &luo->sessions[LIVEUPDATE_INCOMING].list,
+					 list) {
 		if (session->state != LIVEUPDATE_SESSION_UNCLAIMED)
 			continue;
 		err = discard(session);
 		if (err)
-			pr_warn("session '%s' cannot be finished: %pe\n",
-				session->name, ERR_PTR(err));
+			pr_warn("session '%*pE' cannot be finished: %pe\n",
+				(int)strlen(session->name), session->name,
+				ERR_PTR(err));
 	}
 }
 
 static void session_drop(struct luo_session *session)
 {
 	luo_files_unpreserve(session);
-	table_del(session);
-	session->state = LIVEUPDATE_SESSION_CLOSED;
-	session_trace(session);
+	table_del(session, LIVEUPDATE_SESSION_CLOSED);
 	session_free(session);
 }
 
@@ -619,23 +648,35 @@ static void quarantine(struct luo_session *session)
 	session_trace(session);
 }
 
+static void quarantine_file(struct luo_session *session, u64 place, u64 token,
+			    int err)
+{
+	/* The session may be decoded again, after memory ran out behind this one */
+	if (place <= session->quarantined)
+		return;
+
+	session->quarantined = place;
+	luo_quarantine_add(session->luo, err, "file %llu of session %s", token,
+			   session->name);
+}
+
 static int decode_files(struct luo_session *session)
 {
 	const struct luo_file_ser *ser;
 	struct luo_chain_it it;
+	u64 place = 0;
 	int err;
 
 	luo_chain_start(&it, &session->received);
 	while ((ser = luo_chain_next(&it))) {
+		place++;
 		err = luo_file_ser_check(ser) ?: luo_file_receive(session, ser);
 		if (err == -ENOMEM) {
 			luo_files_forget(session);
 			return err;
 		}
 		if (err)
-			luo_quarantine_add(session->luo, err,
-					   "file %llu of session %s",
-					   ser->token, session->name);
+			quarantine_file(session, place, ser->token, err);
 	}
 
 	luo_chain_free(&session->received);

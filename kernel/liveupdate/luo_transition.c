@@ -102,7 +102,8 @@ static void set_state(struct luo *luo, enum liveupdate_state state, u64 start)
 
 	lockdep_assert_held_write(&luo->transition);
 	WRITE_ONCE(luo->state, state);
-	WRITE_ONCE(luo->changes, luo->changes + 1);
+	/* Who knows of the change, see note_changes(), sees the state, too */
+	smp_store_release(&luo->changes, luo->changes + 1);
 	trace_liveupdate_state(old, state);
 	pr_info("%s -> %s in %llu us\n", luo_state_name(old),
 		luo_state_name(state),
@@ -137,13 +138,14 @@ static int prepare(struct luo *luo)
 static int finish(struct luo *luo)
 {
 	u64 start = ktime_get_ns();
-	int next;
+	int next, err;
 
 	next = next_state(luo, LIVEUPDATE_EVENT_FINISH);
 	if (next < 0)
 		return next;
-	if (luo_sessions_claimed(luo))
-		return -EBUSY;
+	err = luo_sessions_can_finish(luo);
+	if (err)
+		return err;
 
 	luo_sessions_discard(luo);
 	luo_flbs_finish_all(luo);
@@ -294,8 +296,8 @@ static int carry_out(struct luo *luo, enum liveupdate_event event)
  *
  * Context: Process context, takes luo.transition.
  * Return: 0; -EINVAL when there is no such event, it may not come now, or is for
- * reboot(2) only; -EBUSY when somebody has a session that is not finished; -ENOMEM;
- * or what a participant fails with. All is as before then.
+ * reboot(2) only; -EBUSY when somebody has a session that is not finished, or a file
+ * cannot be; -ENOMEM; or what a participant fails with. All is as before then.
  */
 int luo_transition_event(struct luo *luo, enum liveupdate_event event)
 {

@@ -96,12 +96,16 @@ static int note_retrieve(struct liveupdate_file_op_args *args)
 /* A file that was retrieved has its folio. Free that of one that nobody wanted. */
 static void note_finish(struct liveupdate_file_op_args *args)
 {
-	struct folio *folio = NULL;
+	struct folio *folio;
 
-	if (!args->retrieve_status)
-		folio = kho_try_restore_folio(args->serialized_data, 0);
+	if (args->retrieve_status)
+		return;
+
+	folio = kho_try_restore_folio(args->serialized_data, 0);
 	if (folio)
 		folio_put(folio);
+	else
+		args->damaged = true;
 }
 
 static const struct liveupdate_file_ops note_ops = {

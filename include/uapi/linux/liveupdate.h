@@ -278,8 +278,9 @@ struct liveupdate_ioctl_get_info {
  * session that is finished finishes the update.
  *
  * Errors: EINVAL, there is no such event, it may not come in this state, or it is
- * FREEZE; EBUSY, with FINISH, while a retrieved session is not finished; or what
- * a participant of PREPARE failed with, and all is as before.
+ * FREEZE; EBUSY, with FINISH, while a retrieved session is not finished, or a file
+ * that nobody retrieved cannot be; or what a participant of PREPARE failed with. All
+ * is as before then.
  */
 struct liveupdate_ioctl_set_event {
 	__u32		size;

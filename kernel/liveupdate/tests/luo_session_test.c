@@ -25,6 +25,7 @@ static struct mock {
 	spinlock_t lock;	/* protects the calls */
 	char fail;	/* the letter whose next call fails */
 	char fail_file;	/* for which file */
+	int err;	/* with what, if not EIO */
 	bool busy;	/* can_finish says no */
 } *mock;
 
@@ -45,7 +46,7 @@ static int called(char what, char file)
 	}
 	if (mock->fail == what && mock->fail_file == file) {
 		mock->fail = 0;
-		return -EIO;
+		return mock->err ?: -EIO;
 	}
 
 	return 0;
@@ -55,6 +56,15 @@ static bool mock_can_preserve(struct liveupdate_file_handler *handler,
 			      struct file *file)
 {
 	return file->f_op == &mock_fops;
+}
+
+static int mock_announce(struct liveupdate_file_op_args *args)
+{
+	return 0;
+}
+
+static void mock_unannounce(struct liveupdate_file_op_args *args)
+{
 }
 
 static int mock_preserve(struct liveupdate_file_op_args *args)
@@ -103,6 +113,8 @@ static void mock_finish(struct liveupdate_file_op_args *args)
 
 static const struct liveupdate_file_ops mock_ops = {
 	.can_preserve	= mock_can_preserve,
+	.announce	= mock_announce,
+	.unannounce	= mock_unannounce,
 	.preserve	= mock_preserve,
 	.unpreserve	= mock_unpreserve,
 	.freeze		= mock_freeze,
@@ -568,6 +580,67 @@ static void carry(struct kunit *test)
 	nothing_is_left(test);
 }
 
+/* What turns out to be damaged is left behind, and all else goes on */
+static void carry_without_damaged(struct kunit *test)
+{
+	receive(test, "s", 3, mock_handler.compatible);
+	mock->fail = 'T';
+	mock->fail_file = '2';
+	mock->err = -EUCLEAN;
+	scoped_guard(rwsem_write, &mock->luo.transition) {
+		KUNIT_EXPECT_EQ(test, luo_sessions_carry(&mock->luo), 0);
+		EXPECT_CALLS(test, "T1P1T2T3P3");
+		luo_sessions_uncarry(&mock->luo);
+		EXPECT_CALLS(test, "U3U1");
+	}
+	KUNIT_EXPECT_EQ(test, mock->luo.quarantine.count, 1);
+	finish(test, claim("s"));
+	KUNIT_EXPECT_EQ(test, mock->luo.quarantine.count, 1);
+	nothing_is_left(test);
+}
+
+/* The update is finished as a whole, or not at all */
+static void finish_while_busy(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+
+	receive(test, "a", 1, mock_handler.compatible);
+	receive(test, "b", 2, mock_handler.compatible);
+	mock->busy = true;
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_FINISH),
+			-EBUSY);
+	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_UPDATED);
+	KUNIT_EXPECT_FALSE(test, luo->finished);
+	EXPECT_CALLS(test, "");
+	mock->busy = false;
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_FINISH),
+			0);
+	nothing_is_left(test);
+}
+
+/* Who fails to be preserved at last is known by its name */
+static void announced_fails(struct kunit *test)
+{
+	struct luo_session *session = create(test, "s");
+	struct luo *luo = &mock->luo;
+	struct file *file;
+
+	file = anon_inode_getfile("mock", &mock_fops, (void *)1UL, O_RDWR);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
+	scoped_guard(rwsem_read, &luo->transition)
+		KUNIT_EXPECT_EQ(test, luo_file_announce(session, file, 7), 0);
+	fput(file);
+	mock->fail = 'P';
+	mock->fail_file = '1';
+	KUNIT_EXPECT_EQ(test,
+			luo_transition_event(luo, LIVEUPDATE_EVENT_PREPARE),
+			-EIO);
+	KUNIT_EXPECT_STREQ(test, luo->failure.who, "file 7 of session s");
+	KUNIT_EXPECT_EQ(test, luo->failure.phase, LIVEUPDATE_PHASE_PREPARE);
+	release(session);
+	nothing_is_left(test);
+}
+
 static void same_name_twice(struct kunit *test)
 {
 	struct luo_session *one, *two;
@@ -625,6 +698,9 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(failed_for_good),
 	KUNIT_CASE(unknown_handler),
 	KUNIT_CASE(carry),
+	KUNIT_CASE(carry_without_damaged),
+	KUNIT_CASE(finish_while_busy),
+	KUNIT_CASE(announced_fails),
 	KUNIT_CASE(same_name_twice),
 	{}
 };

@@ -618,6 +618,59 @@ static void grabbed_after(struct note *note)
 UPDATE_TEST(base, incoming_racing_claims,
 	    .stage = { two_files, grabbed_after });
 
+#define RACED	300
+
+static void raced_before(struct note *note)
+{
+	for (int i = 0; i < RACED; i++) {
+		char suffix[8];
+
+		snprintf(suffix, sizeof(suffix), "%d", i);
+		session_new(note, suffix);
+	}
+}
+
+/* Claims, until there is nothing to claim; returns how often it could */
+static unsigned int claim_until_gone(int dev, const char *name)
+{
+	unsigned int claims = 0;
+	int session;
+
+	while ((session = luo_retrieve(dev, name)) != -ENOENT) {
+		CHECK(session >= 0 || session == -EINVAL);
+		if (session < 0)
+			continue;
+		close(session);
+		claims++;
+	}
+	return claims;
+}
+
+/* What is being finished can be claimed by nobody */
+static void raced_after(struct note *note)
+{
+	int dev = OK(luo_open()), status;
+
+	for (int i = 0; i < RACED; i++) {
+		char suffix[8];
+		int session;
+
+		snprintf(suffix, sizeof(suffix), "%d", i);
+		session = OK(luo_retrieve(dev, session_name(note, suffix)));
+		if (!SYS(fork()))
+			_exit(claim_until_gone(dev, session_name(note, suffix)));
+		usleep(i % 10 * 200);
+		OK(luo_finish(session));
+		SYS(wait(&status));
+		CHECK_EQ(0, status);
+		close(session);
+	}
+	close(dev);
+}
+
+UPDATE_TEST(base, incoming_claimed_while_finished,
+	    .stage = { raced_before, raced_after });
+
 /*
  * FINISH
  */
