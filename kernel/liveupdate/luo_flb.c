@@ -173,6 +173,7 @@ int luo_flbs_preserve(struct luo *luo, struct liveupdate_file_handler *handler)
 			goto undo;
 	}
 
+	atomic_long_inc(&ACCESS_PRIVATE(handler, files));
 	return 0;
 
 undo:
@@ -193,6 +194,7 @@ void luo_flbs_unpreserve(struct luo *luo, struct liveupdate_file_handler *handle
 	struct luo_flb_link *link;
 
 	guard(rwsem_read)(&luo->handlers.lock);
+	atomic_long_dec(&ACCESS_PRIVATE(handler, files));
 	list_for_each_entry_reverse(link, links_of(handler), list)
 		out_del_file(link->flb);
 }
@@ -406,7 +408,7 @@ static bool is_complete(const struct liveupdate_flb *flb)
 
 	return ops && ops->preserve && ops->unpreserve && ops->retrieve &&
 	       ops->finish &&
-	       luo_string_fits(flb->compatible, sizeof(flb->compatible));
+	       luo_compatible_fits(flb->compatible, sizeof(flb->compatible));
 }
 
 /* What is known of FLBs of a name: nothing, the first time */
@@ -427,6 +429,10 @@ static struct luo_flb *get_state(struct luo *luo, const char *compatible)
 	spin_lock_init(&state->lock);
 	mutex_init(&state->out_lock);
 	mutex_init(&state->in_lock);
+	lockdep_register_key(&state->out_key);
+	lockdep_register_key(&state->in_key);
+	lockdep_set_class(&state->out_lock, &state->out_key);
+	lockdep_set_class(&state->in_lock, &state->in_key);
 	list_add_tail(&state->list, &luo->handlers.flbs);
 
 	return state;
@@ -444,6 +450,8 @@ void luo_flbs_destroy(struct luo *luo)
 		list_del(&state->list);
 		mutex_destroy(&state->in_lock);
 		mutex_destroy(&state->out_lock);
+		lockdep_unregister_key(&state->in_key);
+		lockdep_unregister_key(&state->out_key);
 		kfree(state);
 	}
 }
@@ -455,9 +463,10 @@ void luo_flbs_destroy(struct luo *luo)
  * @flb:     the FLB; it may be registered for other handlers, too
  *
  * Context: May sleep.
- * Return: 0; -EINVAL when a callback is missing, the compatible string is empty or
- * not terminated, or the handler is not registered; -EEXIST when it is registered
- * for this handler, or another FLB has the same string; -ENOMEM.
+ * Return: 0; -EINVAL when a callback is missing, the compatible string is empty, not
+ * terminated or not printable, or the handler is not registered; -EEXIST when it is
+ * registered for this handler, or another FLB has the same string; -EBUSY while a
+ * file of the handler is preserved, without the FLB; -ENOMEM.
  */
 int luo_flb_add(struct luo *luo, struct liveupdate_file_handler *handler,
 		struct liveupdate_flb *flb)
@@ -481,6 +490,8 @@ int luo_flb_add(struct luo *luo, struct liveupdate_file_handler *handler,
 
 	if (find_link(handler, state))
 		return -EEXIST;
+	if (atomic_long_read(&ACCESS_PRIVATE(handler, files)))
+		return -EBUSY;
 	err = pin(state, flb);
 	if (err)
 		return err;

@@ -43,8 +43,9 @@ static bool is_complete(const struct liveupdate_file_handler *handler)
 
 	return ops && ops->can_preserve && ops->preserve && ops->unpreserve &&
 	       ops->retrieve && ops->finish &&
-	       luo_string_fits(handler->compatible,
-			       sizeof(handler->compatible));
+	       !ops->announce == !ops->unannounce &&
+	       luo_compatible_fits(handler->compatible,
+				   sizeof(handler->compatible));
 }
 
 static struct liveupdate_file_handler *
@@ -71,9 +72,9 @@ find_compatible(struct luo_handlers *handlers, const char *compatible)
  *
  * Context: May sleep.
  * Return: 0; -EINVAL when a callback that has to be there is not, or the
- * compatible string is empty or not terminated; -EEXIST when a handler with the
- * same string is registered; -ENOMEM; -EBUSY when more than 255 others have strings
- * with the same hash.
+ * compatible string is empty, not terminated or not printable; -EEXIST when a handler
+ * with the same string is registered; -ENOMEM; -EBUSY when more than 255 others have
+ * strings with the same hash.
  */
 int luo_handler_add(struct luo_handlers *handlers,
 		    struct liveupdate_file_handler *handler)
@@ -92,6 +93,7 @@ int luo_handler_add(struct luo_handlers *handlers,
 		return err;
 
 	INIT_LIST_HEAD(&ACCESS_PRIVATE(handler, flbs));
+	atomic_long_set(&ACCESS_PRIVATE(handler, files), 0);
 	list_add_tail(&ACCESS_PRIVATE(handler, list), &handlers->list);
 
 	return 0;

@@ -333,6 +333,23 @@ static void incomplete(struct kunit *test)
 	unpreserve(test, &both, "UyUx");
 }
 
+/* A file has all FLBs of its handler, or none */
+static void added_with_files(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+
+	preserve(test, &only_x, "Px");
+	KUNIT_EXPECT_EQ(test, luo_flb_add(luo, &only_x, &y), -EBUSY);
+	unpreserve(test, &only_x, "Ux");
+	fail('P', 'x');
+	preserve_fails(test, &only_x, "Px");
+	fail(0, 0);
+	KUNIT_EXPECT_EQ(test, luo_flb_add(luo, &only_x, &y), 0);
+	preserve(test, &only_x, "PxPy");
+	unpreserve(test, &only_x, "UyUx");
+	luo_flb_del(luo, &only_x, &y);
+}
+
 static void duplicates(struct kunit *test)
 {
 	struct luo *luo = &mock->luo;
@@ -750,6 +767,7 @@ static void done(struct kunit *test)
 
 static struct kunit_case cases[] = {
 	KUNIT_CASE(incomplete),
+	KUNIT_CASE(added_with_files),
 	KUNIT_CASE(duplicates),
 	KUNIT_CASE(first_and_last_file),
 	KUNIT_CASE(failed_preserve),

@@ -168,6 +168,7 @@ static void incomplete(struct kunit *test)
 	struct liveupdate_file_ops ops = all_ops;
 	struct liveupdate_file_handler handler = { &ops, "x-v1" };
 	struct liveupdate_file_handler unnamed = { &ops, "" };
+	struct liveupdate_file_handler two_lines = { &ops, "x-v1\ny" };
 	struct liveupdate_file_handler endless = { &ops };
 	struct luo_handlers handlers;
 
@@ -175,6 +176,7 @@ static void incomplete(struct kunit *test)
 	memset((char *)endless.compatible, 'x', sizeof(endless.compatible));
 	KUNIT_EXPECT_EQ(test, luo_handler_add(&handlers, &unnamed), -EINVAL);
 	KUNIT_EXPECT_EQ(test, luo_handler_add(&handlers, &endless), -EINVAL);
+	KUNIT_EXPECT_EQ(test, luo_handler_add(&handlers, &two_lines), -EINVAL);
 
 #define WITHOUT(_op) do {						\
 	ops = all_ops;							\
@@ -189,6 +191,10 @@ static void incomplete(struct kunit *test)
 	WITHOUT(finish);
 #undef WITHOUT
 
+	/* What is announced has to be taken back, too */
+	ops = all_ops;
+	ops.announce = ops.preserve;
+	KUNIT_EXPECT_EQ(test, luo_handler_add(&handlers, &handler), -EINVAL);
 	KUNIT_EXPECT_TRUE(test, list_empty(&handlers.list));
 }
 
