@@ -141,12 +141,14 @@ static int boot_with(struct luo *luo, struct liveupdate_subsystem *subsystem,
 
 	err = call(luo, subsystem, LIVEUPDATE_PHASE_BOOT, subsystem->ops->boot,
 		   &item->data);
+	/* Nobody can do anything with what is damaged, so it is not kept for anybody */
+	if (!err || err == -EUCLEAN)
+		xa_store(&luo->taken, item->node, xa_mk_value(1), GFP_KERNEL);
 	if (err == -EUCLEAN)
 		luo_quarantine_add(luo, err, "subsystem %s", subsystem->name);
 	if (err)
 		return err;
 
-	xa_store(&luo->taken, item->node, xa_mk_value(1), GFP_KERNEL);
 	ACCESS_PRIVATE(subsystem, incoming) = item->data;
 	*flags_of(subsystem) |= SUBSYSTEM_BOOTED;
 	return 0;
@@ -325,8 +327,8 @@ void luo_subsystems_boot(struct luo *luo)
 	while (luo->received && luo_item_next(luo->received, LUO_FDT_SUBSYSTEMS,
 					      &cursor, &item)) {
 		if (!luo_subsystem_find(luo, item.compatible))
-			pr_warn("no subsystem '%s' here to take what came for it\n",
-				item.compatible);
+			pr_warn_ratelimited("no subsystem '%s' here to take what came for it\n",
+					    item.compatible);
 	}
 }
 
@@ -359,25 +361,25 @@ static int note_missing(struct luo *luo, const char *name)
  * luo_subsystems_check_carry - see that no subsystem's state would be lost
  * @luo: the orchestrator
  *
- * Only the subsystem knows what belongs to its state, so what came for one that is
- * not there cannot be carried to the next kernel.
+ * Only the subsystem knows what belongs to its state. So what came for one that is
+ * not there, or could not take it up, cannot be carried to the next kernel.
  *
  * Context: Process context, luo.transition held for writing.
  * Return: 0, or -ENOENT when there is such a one and the update is not finished.
  */
 int luo_subsystems_check_carry(struct luo *luo)
 {
-	struct luo_item item;
+	struct luo_item item, untaken;
 	int cursor = 0;
 
 	lockdep_assert_held_write(&luo->transition);
 	if (luo->finished || !luo->received)
 		return 0;
 
+	/* Of several items of one name, only the first one is for somebody */
 	while (luo_item_next(luo->received, LUO_FDT_SUBSYSTEMS, &cursor,
 			     &item)) {
-		if (!xa_load(&luo->taken, item.node) &&
-		    !luo_subsystem_find(luo, item.compatible))
+		if (find_untaken(luo, item.compatible, &untaken))
 			return note_missing(luo, item.compatible);
 	}
 
@@ -446,7 +448,7 @@ static int check_dependencies(struct luo *luo,
 static int check(struct luo *luo, const struct liveupdate_subsystem *subsystem)
 {
 	if (!subsystem->ops ||
-	    !luo_string_fits(subsystem->name, sizeof(subsystem->name)))
+	    !luo_compatible_fits(subsystem->name, sizeof(subsystem->name)))
 		return -EINVAL;
 	if (luo->state == LIVEUPDATE_STATE_PREPARED ||
 	    luo->state == LIVEUPDATE_STATE_FROZEN)
@@ -457,6 +459,18 @@ static int check(struct luo *luo, const struct liveupdate_subsystem *subsystem)
 	return check_dependencies(luo, subsystem);
 }
 
+/* The same for one that is registered when the kernel is up */
+static int boot_late(struct luo *luo, struct liveupdate_subsystem *subsystem)
+{
+	struct luo_item item;
+
+	if (!rests_on_failed(luo, subsystem))
+		return boot(luo, subsystem);
+
+	*flags_of(subsystem) |= SUBSYSTEM_FAILED;
+	return find_untaken(luo, subsystem->name, &item) ? -ENODEV : 0;
+}
+
 /**
  * luo_subsystem_add - register a subsystem
  * @luo:       the orchestrator
@@ -465,10 +479,11 @@ static int check(struct luo *luo, const struct liveupdate_subsystem *subsystem)
  * If the kernel is up, it is given at once what came for it.
  *
  * Context: May sleep, takes luo.transition.
- * Return: 0; -EINVAL when it has no operations, or its name is empty or not
- * terminated; -EBUSY while an update is prepared; -EEXIST when the name is taken;
+ * Return: 0; -EINVAL when it has no operations, or its name is empty, not terminated
+ * or not printable; -EBUSY while an update is prepared; -EEXIST when the name is taken;
  * -ENOENT when something that it depends on is not registered; -ELOOP when it
- * depends on itself; or what its boot callback fails with.
+ * depends on itself; -ENODEV when something came for it, and what it depends on could
+ * not take up its own; or what its boot callback fails with.
  */
 int luo_subsystem_add(struct luo *luo, struct liveupdate_subsystem *subsystem)
 {
@@ -481,7 +496,7 @@ int luo_subsystem_add(struct luo *luo, struct liveupdate_subsystem *subsystem)
 
 	*flags_of(subsystem) = 0;
 	if (luo->ready)
-		err = boot(luo, subsystem);
+		err = boot_late(luo, subsystem);
 	if (!err)
 		list_add_tail(&ACCESS_PRIVATE(subsystem, list),
 			      &luo->subsystems);
@@ -507,7 +522,8 @@ static void warn_dependents(struct luo *luo,
  * @subsystem: the subsystem
  *
  * What it has prepared is cancelled, and what it was given is finished: it takes
- * no part in the update any more.
+ * no part in the update any more. Once all is frozen nothing of that is done, as the
+ * next kernel is told what it has prepared.
  *
  * Context: May sleep, takes luo.transition.
  */
@@ -515,9 +531,10 @@ void luo_subsystem_del(struct luo *luo, struct liveupdate_subsystem *subsystem)
 {
 	guard(rwsem_write)(&luo->transition);
 	warn_dependents(luo, subsystem);
-	unfreeze(luo, subsystem);
-	cancel(luo, subsystem);
-	finish(luo, subsystem);
+	if (luo->state != LIVEUPDATE_STATE_FROZEN) {
+		cancel(luo, subsystem);
+		finish(luo, subsystem);
+	}
 	list_del(&ACCESS_PRIVATE(subsystem, list));
 }
 
@@ -528,16 +545,21 @@ void luo_subsystem_del(struct luo *luo, struct liveupdate_subsystem *subsystem)
  * @data:      set to its word
  *
  * Context: Any, from early initcalls on.
- * Return: 0, or -ENOENT when nothing came.
+ * Return: 0, or -ENOENT when nothing came, another one has taken it, or the update
+ * is finished.
  */
 int luo_subsystem_get_data(struct luo *luo,
 			   const struct liveupdate_subsystem *subsystem,
 			   u64 *data)
 {
+	bool booted = READ_ONCE(ACCESS_PRIVATE(subsystem, flags)) & SUBSYSTEM_BOOTED;
 	struct luo_item item;
 
-	if (!luo_item_find(luo->received, LUO_FDT_SUBSYSTEMS, subsystem->name,
+	if (READ_ONCE(luo->finished) ||
+	    !luo_item_find(luo->received, LUO_FDT_SUBSYSTEMS, subsystem->name,
 			   &item))
+		return -ENOENT;
+	if (!booted && xa_load(&luo->taken, item.node))
 		return -ENOENT;
 
 	*data = item.data;

@@ -20,6 +20,7 @@ static struct mock {
 	unsigned int nr;
 	char fail;	/* the letter whose next call fails */
 	char fail_name;	/* for which subsystem */
+	int err;	/* with what, if not EIO */
 } *mock;
 
 static int called(char what, const struct liveupdate_subsystem_args *args)
@@ -32,7 +33,10 @@ static int called(char what, const struct liveupdate_subsystem_args *args)
 		mock->nr++;
 	}
 
-	return mock->fail == what && mock->fail_name == name ? -EIO : 0;
+	if (mock->fail != what || mock->fail_name != name)
+		return 0;
+
+	return mock->err ?: -EIO;
 }
 
 static int mock_prepare(struct liveupdate_subsystem_args *args)
@@ -298,9 +302,11 @@ static void boot_and_finish(struct kunit *test)
 	/* One that comes late is given what came for it */
 	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &c), 0);
 	EXPECT_CALLS(test, "Bc");
+	KUNIT_EXPECT_EQ(test, luo_subsystem_get_data(luo, &c, &data), 0);
 	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_FINISH), 0);
 	EXPECT_CALLS(test, "IcIbIa");
 	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_NORMAL);
+	KUNIT_EXPECT_EQ(test, luo_subsystem_get_data(luo, &c, &data), -ENOENT);
 	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_FINISH),
 			-EINVAL);
 	del_three();
@@ -311,6 +317,7 @@ static void boot_and_finish(struct kunit *test)
 static void boot_once(struct kunit *test)
 {
 	struct luo *luo = &mock->luo;
+	u64 data;
 
 	add_three(test);
 	hand_over(test);
@@ -326,6 +333,7 @@ static void boot_once(struct kunit *test)
 	EXPECT_CALLS(test, "IcIbIa");
 	add_three(test);
 	EXPECT_CALLS(test, "");
+	KUNIT_EXPECT_EQ(test, luo_subsystem_get_data(luo, &a, &data), -ENOENT);
 	scoped_guard(rwsem_write, &luo->transition)
 		KUNIT_EXPECT_EQ(test, luo_subsystems_check_carry(luo), 0);
 	del_three();
@@ -353,6 +361,7 @@ static void failed_boot(struct kunit *test)
 	del_three();
 }
 
+/* What came for those that could not take it is lost only if user space says so */
 static void boot_after_failed(struct kunit *test)
 {
 	struct luo *luo = &mock->luo;
@@ -365,9 +374,79 @@ static void boot_after_failed(struct kunit *test)
 	mock->fail_name = 'b';
 	luo_transition_boot(luo);
 	EXPECT_CALLS(test, "BaBb");
+	luo_subsystem_del(luo, &c);
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &c), -ENODEV);
+	scoped_guard(rwsem_write, &luo->transition)
+		KUNIT_EXPECT_EQ(test, luo_subsystems_check_carry(luo), -ENOENT);
 	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_FINISH), 0);
 	EXPECT_CALLS(test, "Ia");
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &c), 0);
+	scoped_guard(rwsem_write, &luo->transition)
+		KUNIT_EXPECT_EQ(test, luo_subsystems_check_carry(luo), 0);
 	del_three();
+}
+
+/* What is damaged is reported once, and keeps nothing else from going on */
+static void damaged_boot(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+
+	memcpy(&b, (&(struct liveupdate_subsystem){ &ops, "b" }), sizeof(b));
+	memcpy(&c, (&(struct liveupdate_subsystem){ &ops, "c" }), sizeof(c));
+	add_three(test);
+	hand_over(test);
+	del_three();
+	luo_transition_boot(luo);
+	mock->nr = 0;
+	memset(mock->calls, 0, sizeof(mock->calls));
+	mock->fail = 'B';
+	mock->fail_name = 'a';
+	mock->err = -EUCLEAN;
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &a), -EUCLEAN);
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &a), 0);
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &b), 0);
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &c), 0);
+	EXPECT_CALLS(test, "BaBbBc");
+	KUNIT_EXPECT_EQ(test, luo->quarantine.count, 1);
+	scoped_guard(rwsem_write, &luo->transition)
+		KUNIT_EXPECT_EQ(test, luo_subsystems_check_carry(luo), 0);
+	del_three();
+}
+
+/* Of two items of a name, the second one is for nobody, and no reason to wait */
+static void item_twice(struct kunit *test)
+{
+	void *fdt = kunit_kzalloc(test, LUO_FDT_SIZE, GFP_KERNEL);
+	struct luo *luo = &mock->luo;
+	struct luo_root root = {};
+
+	KUNIT_ASSERT_EQ(test, luo_items_add(&root.subsystems, "a", 'a', 0), 0);
+	KUNIT_ASSERT_EQ(test, luo_items_add(&root.subsystems, "a", 'A', 0), 0);
+	KUNIT_ASSERT_EQ(test, luo_root_encode(fdt, LUO_FDT_SIZE, &root), 0);
+	luo_items_free(&root.subsystems);
+	luo->received = fdt;
+	luo_transition_boot(luo);
+	scoped_guard(rwsem_write, &luo->transition)
+		KUNIT_EXPECT_EQ(test, luo_subsystems_check_carry(luo), -ENOENT);
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &a), 0);
+	luo_subsystem_del(luo, &a);
+	EXPECT_CALLS(test, "BaIa");
+	scoped_guard(rwsem_write, &luo->transition)
+		KUNIT_EXPECT_EQ(test, luo_subsystems_check_carry(luo), 0);
+}
+
+/* The next kernel was told of what it prepared: that must stay */
+static void gone_while_frozen(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+
+	KUNIT_ASSERT_EQ(test, luo_subsystem_add(luo, &a), 0);
+	KUNIT_ASSERT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_PREPARE),
+			0);
+	luo->state = LIVEUPDATE_STATE_FROZEN;
+	luo_subsystem_del(luo, &a);
+	luo->state = LIVEUPDATE_STATE_NORMAL;
+	EXPECT_CALLS(test, "Pa");
 }
 
 static int init(struct kunit *test)
@@ -400,6 +479,9 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(boot_once),
 	KUNIT_CASE(failed_boot),
 	KUNIT_CASE(boot_after_failed),
+	KUNIT_CASE(damaged_boot),
+	KUNIT_CASE(item_twice),
+	KUNIT_CASE(gone_while_frozen),
 	{}
 };
 
