@@ -279,9 +279,9 @@ int liveupdate_reboot(void)
  *
  * Context: May sleep. From early initcalls on.
  * Return: 0; -EOPNOTSUPP when live update is off; -EINVAL when a callback that
- * has to be there is not, or the compatible string is empty or not terminated;
- * -EEXIST when there is a handler with the same string; -ENOMEM; -EBUSY when strings
- * with the same hash are too many, which are 256.
+ * has to be there is not, or the compatible string is empty, not terminated or not
+ * printable; -EEXIST when there is a handler with the same string; -ENOMEM; -EBUSY
+ * when strings with the same hash are too many, which are 256.
  */
 int liveupdate_register_file_handler(struct liveupdate_file_handler *handler)
 {
@@ -312,9 +312,10 @@ EXPORT_SYMBOL_GPL(liveupdate_unregister_file_handler);
  *
  * Context: May sleep.
  * Return: 0; -EOPNOTSUPP when live update is off; -EINVAL when a callback is
- * missing, the compatible string is empty or not terminated, or the handler is not
- * registered; -EEXIST when the FLB is registered for this handler, or another FLB
- * has the same string; -ENOMEM.
+ * missing, the compatible string is empty, not terminated or not printable, or the
+ * handler is not registered; -EEXIST when the FLB is registered for this handler, or
+ * another FLB has the same string; -EBUSY while a file of the handler is preserved,
+ * without the FLB; -ENOMEM.
  */
 int liveupdate_register_flb(struct liveupdate_file_handler *handler,
 			    struct liveupdate_flb *flb)
@@ -407,10 +408,11 @@ EXPORT_SYMBOL_GPL(liveupdate_flb_put_outgoing);
  *
  * Context: May sleep. From early initcalls on.
  * Return: 0; -EOPNOTSUPP when live update is off; -EINVAL when it has no
- * operations, or its name is empty or not terminated; -EBUSY while an update is
- * prepared; -EEXIST when the name is taken; -ENOENT when something that it depends
- * on is not registered; -ELOOP when it depends on itself; or what its boot callback
- * fails with.
+ * operations, or its name is empty, not terminated or not printable; -EBUSY while an
+ * update is prepared; -EEXIST when the name is taken; -ENOENT when something that it
+ * depends on is not registered; -ELOOP when it depends on itself; -ENODEV when
+ * something came for it, and what it depends on could not take up its own; or what
+ * its boot callback fails with.
  */
 int liveupdate_register_subsystem(struct liveupdate_subsystem *subsystem)
 {

@@ -145,14 +145,20 @@ static int decode_u64(const void *fdt, int node, const char *name, u64 *to)
 	return 0;
 }
 
+/* Whether a property of @len bytes is a text, which ends with its only NUL */
+static bool is_plain(const char *value, int len)
+{
+	return len > 0 && strnlen(value, len) == len - 1 &&
+	       luo_string_is_plain(value);
+}
+
 static int decode_release(const void *fdt, struct luo_root *root)
 {
 	const char *release;
 	int len;
 
 	release = fdt_getprop(fdt, 0, LUO_FDT_RELEASE, &len);
-	if (!release || len < 1 || len > LUO_RELEASE_LENGTH ||
-	    strnlen(release, len) != len - 1)
+	if (!release || len > LUO_RELEASE_LENGTH || !is_plain(release, len))
 		return -EUCLEAN;
 
 	memcpy(root->release, release, len);
@@ -231,7 +237,7 @@ static int decode_item(const void *fdt, int node, struct luo_item *item)
 
 	compatible = fdt_getprop(fdt, node, "compatible", &len);
 	if (!compatible || len < 2 || len > sizeof(item->compatible) ||
-	    strnlen(compatible, len) != len - 1)
+	    !is_plain(compatible, len))
 		return -EUCLEAN;
 
 	memcpy(item->compatible, compatible, len);
@@ -351,6 +357,6 @@ int luo_session_ser_check(const struct luo_session_ser *ser)
  */
 int luo_file_ser_check(const struct luo_file_ser *ser)
 {
-	return luo_string_fits(ser->compatible, sizeof(ser->compatible)) ?
+	return luo_compatible_fits(ser->compatible, sizeof(ser->compatible)) ?
 	       0 : -EUCLEAN;
 }

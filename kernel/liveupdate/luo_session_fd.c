@@ -67,9 +67,11 @@ static int get_info(struct luo_ucmd *ucmd)
 	struct liveupdate_session_get_info *arg = ucmd->arg;
 	struct luo_session *session = ucmd->session;
 
+	if (arg->reserved)
+		return -EINVAL;
+
 	arg->direction = session->direction;
 	arg->state = READ_ONCE(session->state);
-	arg->reserved = 0;
 	arg->files = READ_ONCE(session->nr_files);
 	arg->bytes = luo_files_bytes(session);
 

@@ -35,8 +35,11 @@ static int next_file(int session, struct liveupdate_session_next_file *next)
 
 static int session_info(int session, struct liveupdate_session_get_info *info)
 {
+	uint32_t reserved = info->reserved;
+
 	memset(info, 0xff, sizeof(*info));
 	info->size = sizeof(*info);
+	info->reserved = reserved;
 	return luo_ioctl(session, LIVEUPDATE_SESSION_GET_INFO, info);
 }
 
@@ -210,8 +213,8 @@ TEST_F(events, walk_over_sessions)
 TEST_F(events, walk_over_files)
 {
 	static const uint64_t tokens[] = { 7, 0, ~0ULL, 3 };
+	struct liveupdate_session_get_info info = { .reserved = 1 };
 	struct liveupdate_session_next_file next = {};
-	struct liveupdate_session_get_info info;
 	int session = luo_create(self->dev, "files");
 	int seen = 0;
 
@@ -231,6 +234,8 @@ TEST_F(events, walk_over_files)
 	}
 	EXPECT_EQ(4, seen);
 
+	EXPECT_EQ(-EINVAL, session_info(session, &info));
+	info.reserved = 0;
 	ASSERT_EQ(0, session_info(session, &info));
 	EXPECT_EQ(LIVEUPDATE_OUTGOING, info.direction);
 	EXPECT_EQ(LIVEUPDATE_SESSION_OPEN, info.state);
