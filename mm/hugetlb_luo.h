@@ -89,8 +89,9 @@ int hugetlb_luo_fill(struct hugetlb_luo_in *in, struct file *file,
 void hugetlb_luo_discard(struct hugetlb_luo_in *in);
 
 bool hugetlb_luo_ser_ok(const struct hugetlb_luo_ser *ser);
-bool hugetlb_luo_extents_ok(const struct luo_chain *chain,
-			    const struct hugetlb_luo_ser *ser);
+bool hugetlb_luo_extents_ok(const struct hugetlb_luo_ser *ser,
+			    const struct luo_chain *kept,
+			    const struct luo_chain *late);
 bool hugetlb_luo_regions_ok(const struct luo_chain *chain,
 			    const struct hugetlb_luo_ser *ser);
 

@@ -11,6 +11,7 @@
 #include <linux/crc32.h>
 #include <linux/kexec_handover.h>
 #include <linux/math.h>
+#include <linux/memblock.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 
@@ -48,33 +49,55 @@ static bool extent_memory_ok(const struct hugetlb_luo_extent *extent,
 	return true;
 }
 
-/**
- * hugetlb_luo_extents_ok - see whether the extents of a file can be used
- * @chain: of struct hugetlb_luo_extent, taken; the records are not trusted
- * @ser:   the file's record, of good shape
- *
- * Two extents can still be of the same memory, or of the same place in the file:
- * whoever takes them finds out.
- *
- * Context: May sleep.
- * Return: true if each is a place in the file, and all its memory preserved as
- * pages of the file's size.
+/*
+ * *@pages is the sum of all extents so far, in small pages. No page can be in two of
+ * them, so it is never more than there is, as with other memfds.
  */
-bool hugetlb_luo_extents_ok(const struct luo_chain *chain,
-			    const struct hugetlb_luo_ser *ser)
+static bool extent_ok(const struct hugetlb_luo_extent *extent,
+		      const struct hugetlb_luo_ser *ser, u64 *pages)
+{
+	if (!extent_place_ok(extent, pages_of_file(ser)))
+		return false;
+
+	*pages += extent->count << ser->order;
+	return *pages <= max_pfn && extent_memory_ok(extent, ser);
+}
+
+static bool extents_ok(const struct luo_chain *chain,
+		       const struct hugetlb_luo_ser *ser, u64 *pages)
 {
 	const struct hugetlb_luo_extent *extent;
-	u64 pages = pages_of_file(ser);
 	struct luo_chain_it it;
 
 	luo_chain_start(&it, chain);
 	while ((extent = luo_chain_next(&it))) {
-		if (!extent_place_ok(extent, pages) ||
-		    !extent_memory_ok(extent, ser))
+		if (!extent_ok(extent, ser, pages))
 			return false;
 	}
 
 	return true;
+}
+
+/**
+ * hugetlb_luo_extents_ok - see whether the extents of a file can be used
+ * @ser:  the file's record, of good shape
+ * @kept: of struct hugetlb_luo_extent, taken; the records are not trusted
+ * @late: likewise
+ *
+ * Two extents can still be of the same memory, or of the same place in the file:
+ * whoever takes them finds out.
+ *
+ * Context: May sleep. Takes no longer than memory is large.
+ * Return: true if each is a place in the file, and all its memory preserved as
+ * pages of the file's size.
+ */
+bool hugetlb_luo_extents_ok(const struct hugetlb_luo_ser *ser,
+			    const struct luo_chain *kept,
+			    const struct luo_chain *late)
+{
+	u64 pages = 0;
+
+	return extents_ok(kept, ser, &pages) && extents_ok(late, ser, &pages);
 }
 
 /**

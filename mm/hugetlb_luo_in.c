@@ -56,8 +56,7 @@ int hugetlb_luo_in_init(struct hugetlb_luo_in *in, u64 phys)
 
 	in->ser = phys_to_virt(phys);
 	if (!hugetlb_luo_ser_ok(in->ser) || !take_chains(in) ||
-	    !hugetlb_luo_extents_ok(&in->kept, in->ser) ||
-	    !hugetlb_luo_extents_ok(&in->late, in->ser) ||
+	    !hugetlb_luo_extents_ok(in->ser, &in->kept, &in->late) ||
 	    !hugetlb_luo_regions_ok(&in->regions, in->ser))
 		return -EUCLEAN;
 

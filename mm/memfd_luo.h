@@ -121,7 +121,8 @@ bool memfd_luo_attrs_ok(const struct memfd_luo_attrs *attrs);
 unsigned int memfd_luo_piece_order(const struct memfd_luo_extent *extent,
 				   u64 done);
 bool memfd_luo_ser_ok(const struct memfd_luo_ser *ser);
-bool memfd_luo_near_ok(const struct memfd_luo_ser *ser);
-bool memfd_luo_extents_ok(const struct luo_chain *chain, u64 size);
+bool memfd_luo_extents_ok(const struct memfd_luo_ser *ser,
+			  const struct luo_chain *kept,
+			  const struct luo_chain *late);
 
 #endif /* _MM_MEMFD_LUO_H */

@@ -11,6 +11,7 @@
 #include <linux/kexec_handover.h>
 #include <linux/log2.h>
 #include <linux/math.h>
+#include <linux/memblock.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -87,19 +88,21 @@ static bool extent_memory_ok(const struct memfd_luo_extent *extent)
 	return true;
 }
 
-static bool extent_ok(const struct memfd_luo_extent *extent, u64 size)
+/*
+ * *@pages is the sum of all extents so far. No page can be in two of them, so it is
+ * never more than there is: else many extents of the same memory would keep us busy
+ * for hours.
+ */
+static bool extent_ok(const struct memfd_luo_extent *extent, u64 size, u64 *pages)
 {
-	return extent_shape_ok(extent, size) && extent_memory_ok(extent);
+	if (!extent_shape_ok(extent, size))
+		return false;
+
+	*pages += extent->pages;
+	return *pages <= max_pfn && extent_memory_ok(extent);
 }
 
-/**
- * memfd_luo_near_ok - see whether the extents in the head's page can be used
- * @ser: the head, which passed memfd_luo_ser_ok(); the records are not trusted
- *
- * Context: May sleep.
- * Return: as memfd_luo_extents_ok().
- */
-bool memfd_luo_near_ok(const struct memfd_luo_ser *ser)
+static bool near_ok(const struct memfd_luo_ser *ser, u64 *pages)
 {
 	const struct memfd_luo_extent *near = memfd_luo_near(ser);
 	u32 i;
@@ -107,7 +110,21 @@ bool memfd_luo_near_ok(const struct memfd_luo_ser *ser)
 	if (crc32c(0, near, ser->near_count * sizeof(*near)) != ser->near_crc)
 		return false;
 	for (i = 0; i < ser->near_count; i++) {
-		if (!extent_ok(&near[i], ser->attrs.size))
+		if (!extent_ok(&near[i], ser->attrs.size, pages))
+			return false;
+	}
+
+	return true;
+}
+
+static bool chain_ok(const struct luo_chain *chain, u64 size, u64 *pages)
+{
+	const struct memfd_luo_extent *extent;
+	struct luo_chain_it it;
+
+	luo_chain_start(&it, chain);
+	while ((extent = luo_chain_next(&it))) {
+		if (!extent_ok(extent, size, pages))
 			return false;
 	}
 
@@ -116,28 +133,26 @@ bool memfd_luo_near_ok(const struct memfd_luo_ser *ser)
 
 /**
  * memfd_luo_extents_ok - see whether the extents of a memfd can be used
- * @chain: of struct memfd_luo_extent, taken; the records are not trusted
- * @size:  of the memfd, in bytes, at most %MAX_LFS_FILESIZE
+ * @ser:  its head, which passed memfd_luo_ser_ok(); the records near it are not
+ *        trusted
+ * @kept: of struct memfd_luo_extent, taken; the records are not trusted
+ * @late: likewise
  *
  * Two extents can still be of the same memory, or of the same place in the file:
  * whoever takes them finds out.
  *
- * Context: May sleep.
+ * Context: May sleep. Takes no longer than memory is large.
  * Return: true if each is a place in the file, and all its memory preserved as
  * the extent says.
  */
-bool memfd_luo_extents_ok(const struct luo_chain *chain, u64 size)
+bool memfd_luo_extents_ok(const struct memfd_luo_ser *ser,
+			  const struct luo_chain *kept,
+			  const struct luo_chain *late)
 {
-	const struct memfd_luo_extent *extent;
-	struct luo_chain_it it;
+	u64 pages = 0;
 
-	luo_chain_start(&it, chain);
-	while ((extent = luo_chain_next(&it))) {
-		if (!extent_ok(extent, size))
-			return false;
-	}
-
-	return true;
+	return near_ok(ser, &pages) && chain_ok(kept, ser->attrs.size, &pages) &&
+	       chain_ok(late, ser->attrs.size, &pages);
 }
 
 /**

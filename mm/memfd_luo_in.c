@@ -54,9 +54,7 @@ int memfd_luo_in_init(struct memfd_luo_in *in, u64 phys)
 	if (!memfd_luo_ser_ok(in->ser) || take_extents(&in->ser->kept, &in->kept) ||
 	    take_extents(&in->ser->late, &in->late))
 		return -EUCLEAN;
-	if (!memfd_luo_near_ok(in->ser) ||
-	    !memfd_luo_extents_ok(&in->kept, in->ser->attrs.size) ||
-	    !memfd_luo_extents_ok(&in->late, in->ser->attrs.size))
+	if (!memfd_luo_extents_ok(in->ser, &in->kept, &in->late))
 		return -EUCLEAN;
 
 	return 0;

@@ -421,6 +421,38 @@ static void set_near(struct handover *handover, const struct test *test)
 	seal_near();
 }
 
+static u32 name_content(struct memfd_luo_extent *extents, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		extents[i] = (struct memfd_luo_extent){
+			.phys = MEMORY_PHYS(CONTENT), .pages = 1,
+		};
+
+	return crc32c(0, extents, count * sizeof(*extents));
+}
+
+static void name_content_in(unsigned int page, unsigned int count,
+			    struct memfd_luo_extents *extents)
+{
+	block_of(page)->count = count;
+	extents->count = count;
+	extents->crc = name_content((void *)(block_of(page) + 1), count);
+}
+
+/* As many extents as fit near the head, and in each chain, of the same memory */
+static void name_twice(struct handover *handover, const struct test *test)
+{
+	struct memfd_luo_ser *ser = memfd();
+
+	ser->near_count = MEMFD_LUO_NEAR;
+	ser->near_crc = name_content(memfd_luo_near(ser), ser->near_count);
+	name_content_in(KEPT, test->page, &ser->kept);
+	name_content_in(LATE, test->value, &ser->late);
+	ser->crc = crc32c(0, ser, offsetof(struct memfd_luo_ser, crc));
+}
+
 static void wrong_near_crc(struct handover *handover, const struct test *test)
 {
 	memfd_luo_near(memfd())->index++;
@@ -493,12 +525,17 @@ static void set_data(struct handover *handover, const struct test *test)
 	{ .name = "memfd_near_" _name, .damage = (_damage),		\
 	  .shape = &near_memfd, .page = (_place), .value = (_value),	\
 	  .want = __VA_ARGS__ }
-#define WHOLE								\
-	{ .sessions = 1, .files = 1, .pages = 3, .subsystems = 2, .flbs = 2 }
+#define WITH_PAGES(_pages)						\
+	{ .sessions = 1, .files = 1, .pages = (_pages), .subsystems = 2, \
+	  .flbs = 2 }
+#define WHOLE		WITH_PAGES(3)
 #define LOST								\
 	{ .sessions = 1, .quarantined = 1, .subsystems = 2, .flbs = 2 }
 #define SER(_member)	offsetof(struct memfd_luo_ser, _member)
 #define EXTENT(_member)	offsetof(struct memfd_luo_extent, _member)
+
+/* Extents of one page in blocks, for all together to have all pages that there are */
+#define FAR_PAGES	(MEMORY_MAX_PFN - MEMFD_LUO_NEAR)
 
 #define SESSIONS	"/" LUO_FDT_SESSIONS
 #define SUBSYSTEM_0	"/" LUO_FDT_SUBSYSTEMS "/subsystem@0"
@@ -740,6 +777,14 @@ static const struct test tests[] = {
 	NEAR("index_max", set_near, EXTENT(index), U64_MAX, LOST),
 	NEAR("pages_0", set_near, EXTENT(pages), 0, LOST),
 	NEAR("pages_max", set_near, EXTENT(pages), U64_MAX, LOST),
+	NEAR("names_all_pages", name_twice, FAR_PAGES - 1, 1,
+	     WITH_PAGES(MEMORY_MAX_PFN)),
+	NEAR("names_all_pages_late", name_twice, 1, FAR_PAGES - 1,
+	     WITH_PAGES(MEMORY_MAX_PFN)),
+	NEAR("names_one_page_more", name_twice, FAR_PAGES, 1, LOST),
+	NEAR("names_one_page_more_late", name_twice, FAR_PAGES - 1, 2, LOST),
+	NEAR("names_many_pages_more", name_twice, EXTENTS_A_BLOCK,
+	     EXTENTS_A_BLOCK, LOST),
 	MEMFD("content_not_preserved", lose_page, CONTENT, 0, LOST),
 	MEMFD("content_in_a_large_folio", set_order, CONTENT, 1, LOST),
 };

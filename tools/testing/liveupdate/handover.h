@@ -10,6 +10,7 @@
 #define BLOCK_ROOM		(KHO_BLOCK_SIZE - sizeof(struct kho_block_header_ser))
 #define FILES_A_BLOCK		(BLOCK_ROOM / sizeof(struct luo_file_ser))
 #define SESSIONS_A_BLOCK	(BLOCK_ROOM / sizeof(struct luo_session_ser))
+#define EXTENTS_A_BLOCK		(BLOCK_ROOM / sizeof(struct memfd_luo_extent))
 
 /**
  * struct shape - what a handover is to have

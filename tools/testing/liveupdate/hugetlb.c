@@ -65,30 +65,31 @@ static void write_file(void)
 	regions[1] = (struct hugetlb_luo_region){ 5, 7 };
 }
 
-static bool chain_ok(unsigned int page, u64 count, size_t size,
-		     bool (*check)(const struct luo_chain *chain,
-				   const struct hugetlb_luo_ser *ser))
+/* However often memory is named, it is not looked at more often than it is large */
+static bool extents_ok(const struct luo_chain *kept, const struct luo_chain *late)
 {
-	struct luo_chain chain = {
-		.first = MEMORY_PHYS(page),
-		.count = count,
-		.entry_size = size,
-	};
+	const unsigned long asked = memory_asked();
+	bool ok = hugetlb_luo_extents_ok(&ser, kept, late);
 
-	return !luo_chain_take(&chain) && check(&chain, &ser);
+	must(memory_asked() - asked <= max_pfn >> ser.order);
+	return ok;
 }
 
-/* As hugetlb_luo.c looks at it */
-static bool file_ok(void)
+/* As hugetlb_luo_in.c looks at it; the chains have so many records */
+static bool file_ok(u64 nr_kept, u64 nr_late)
 {
+	struct luo_chain kept = LUO_CHAIN(MEMORY_PHYS(KEPT), nr_kept,
+					  struct hugetlb_luo_extent);
+	struct luo_chain late = LUO_CHAIN(MEMORY_PHYS(LATE), nr_late,
+					  struct hugetlb_luo_extent);
+	struct luo_chain regions = LUO_CHAIN(MEMORY_PHYS(REGIONS), 2,
+					     struct hugetlb_luo_region);
+
 	ser.crc = crc32c(0, &ser, offsetof(struct hugetlb_luo_ser, crc));
-	return hugetlb_luo_ser_ok(&ser) &&
-	       chain_ok(KEPT, 1, sizeof(struct hugetlb_luo_extent),
-			hugetlb_luo_extents_ok) &&
-	       chain_ok(LATE, 1, sizeof(struct hugetlb_luo_extent),
-			hugetlb_luo_extents_ok) &&
-	       chain_ok(REGIONS, 2, sizeof(struct hugetlb_luo_region),
-			hugetlb_luo_regions_ok);
+	return hugetlb_luo_ser_ok(&ser) && !luo_chain_take(&kept) &&
+	       !luo_chain_take(&late) && !luo_chain_take(&regions) &&
+	       extents_ok(&kept, &late) &&
+	       hugetlb_luo_regions_ok(&regions, &ser);
 }
 
 enum { NO_PAGE = -1 };
@@ -175,7 +176,7 @@ static bool run(const struct test *test)
 	write_file();
 	at = test->page == NO_PAGE ? &ser : record(test->page);
 	memcpy((u8 *)at + test->offset, &test->value, test->size);
-	return file_ok() == test->want;
+	return file_ok(1, 1) == test->want;
 }
 
 /* Damage that nothing else would show */
@@ -186,7 +187,7 @@ static bool every_bit_counts(void)
 	for (bit = 0; bit < 8 * sizeof(ser); bit++) {
 		memory_reset(true);
 		write_file();
-		must(file_ok());
+		must(file_ok(1, 1));
 		((u8 *)&ser)[bit / 8] ^= 1 << bit % 8;
 		if (hugetlb_luo_ser_ok(&ser))
 			return false;
@@ -195,17 +196,57 @@ static bool every_bit_counts(void)
 	return true;
 }
 
+static void name_content(unsigned int page, u64 count)
+{
+	struct hugetlb_luo_extent *extents = write_block(page, count);
+	u64 i;
+
+	for (i = 0; i < count; i++)
+		extents[i] = (struct hugetlb_luo_extent){
+			.phys = MEMORY_PHYS(CONTENT), .count = 1,
+		};
+}
+
+/* As many extents as that, all of the same huge page */
+static bool named_often_ok(u64 kept, u64 late)
+{
+	memory_reset(true);
+	write_file();
+	name_content(KEPT, kept);
+	name_content(LATE, late);
+
+	return file_ok(kept, late);
+}
+
+/* All memory can be named, and nothing more */
+static bool all_there_is(void)
+{
+	const u64 most = max_pfn >> ORDER;
+
+	return named_often_ok(most - 1, 1) && named_often_ok(1, most - 1) &&
+	       !named_often_ok(most, 1) && !named_often_ok(most - 1, 2) &&
+	       !named_often_ok(2 * most, 2 * most);
+}
+
+static const struct {
+	const char *name;
+	bool (*run)(void);
+} others[] = {
+	{ "every_bit_counts", every_bit_counts },
+	{ "all_there_is", all_there_is },
+};
+
 int main(void)
 {
-	const size_t nr = ARRAY_SIZE(tests);
+	const size_t nr = ARRAY_SIZE(tests), all_nr = nr + ARRAY_SIZE(others);
 	bool all = true, ok;
 	size_t i;
 
-	printf("1..%zu\n", nr + 1);
-	for (i = 0; i <= nr; i++) {
-		ok = i < nr ? run(&tests[i]) : every_bit_counts();
+	printf("1..%zu\n", all_nr);
+	for (i = 0; i < all_nr; i++) {
+		ok = i < nr ? run(&tests[i]) : others[i - nr].run();
 		printf("%sok %zu hugetlb_%s\n", ok ? "" : "not ", i + 1,
-		       i < nr ? tests[i].name : "every_bit_counts");
+		       i < nr ? tests[i].name : others[i - nr].name);
 		all &= ok;
 	}
 

@@ -16,8 +16,9 @@ struct folio {
 static u8 pool[MEMORY_PAGES][2 * PAGE_SIZE] __attribute__((__aligned__(4096)));
 static struct folio folios[MEMORY_PAGES];
 static bool with_checksums = true;
+static unsigned long asked;
 
-unsigned long max_pfn = (MEMORY_BASE >> PAGE_SHIFT) + MEMORY_PAGES;
+unsigned long max_pfn = MEMORY_MAX_PFN;
 
 static void set_state(unsigned int page, enum memory_state state)
 {
@@ -118,6 +119,16 @@ unsigned int memory_taken(void)
 	return taken;
 }
 
+/**
+ * memory_asked - count how often somebody asked what is preserved
+ *
+ * Return: the number.
+ */
+unsigned long memory_asked(void)
+{
+	return asked;
+}
+
 static struct folio *folio_at(phys_addr_t phys)
 {
 	u64 page = (phys - MEMORY_BASE) >> PAGE_SHIFT;
@@ -154,6 +165,7 @@ int kho_preserved_order(phys_addr_t phys)
 {
 	const struct folio *folio = folio_at(phys);
 
+	asked++;
 	if (phys % PAGE_SIZE || !folio || folio->state != MEMORY_PRESERVED)
 		return -ENOENT;
 

@@ -14,6 +14,8 @@
 /* Where memory begins, and physical address of a page */
 #define MEMORY_BASE	0x100000ULL
 #define MEMORY_PHYS(_page)	(MEMORY_BASE + (u64)(_page) * PAGE_SIZE)
+/* Pages that there are for the kernel, which does not know of the hole before */
+#define MEMORY_MAX_PFN	((MEMORY_BASE >> PAGE_SHIFT) + MEMORY_PAGES)
 
 enum memory_state {
 	MEMORY_UNUSED,
@@ -39,5 +41,6 @@ void memory_lose(unsigned int page);
 const void *memory_look(unsigned int page);
 unsigned int memory_order(unsigned int page);
 unsigned int memory_taken(void);
+unsigned long memory_asked(void);
 
 #endif /* _LIVEUPDATE_TEST_MEMORY_H */

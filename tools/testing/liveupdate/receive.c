@@ -115,6 +115,18 @@ static int take_extents(const struct memfd_luo_extents *extents,
 	return take(chain) ?: luo_chain_crc(chain) == extents->crc ? 0 : -EUCLEAN;
 }
 
+/* However often memory is named, it is not looked at more often than it is large */
+static bool extents_ok(const struct memfd_luo_ser *ser,
+		       const struct luo_chain *kept,
+		       const struct luo_chain *late)
+{
+	const unsigned long asked = memory_asked();
+	bool ok = memfd_luo_extents_ok(ser, kept, late);
+
+	must(memory_asked() - asked <= max_pfn);
+	return ok;
+}
+
 static bool read_memfd(u64 phys, struct received *got)
 {
 	const struct memfd_luo_ser *ser;
@@ -128,9 +140,7 @@ static bool read_memfd(u64 phys, struct received *got)
 	    take_extents(&ser->late, &late))
 		return false;
 	must(strlen(ser->attrs.name) < sizeof(ser->attrs.name));
-	if (!memfd_luo_near_ok(ser) ||
-	    !memfd_luo_extents_ok(&kept, ser->attrs.size) ||
-	    !memfd_luo_extents_ok(&late, ser->attrs.size))
+	if (!extents_ok(ser, &kept, &late))
 		return false;
 
 	got->pages += read_near(ser) + read_extents(&kept, ser->attrs.size) +

@@ -154,6 +154,7 @@ enum how {
 	TO,		/* the value */
 	ADD,		/* the value, added */
 	FILL,		/* all bytes of the value */
+	NEXT,		/* what the next extent has there */
 	SCRATCH,	/* an address in memory that the next kernel starts in */
 	TAKEN,		/* an address in memory that is not preserved */
 	ITSELF,		/* the address of the record's own block */
@@ -192,6 +193,16 @@ static uint64_t base_of(const struct place *place, enum where where)
 	return bases[where];
 }
 
+static uint64_t next_value(const struct place *place, enum field field)
+{
+	uint64_t at = base_of(place, fields[field].where) +
+		      fields[field].offset + sizeof(struct extent_ser);
+	uint64_t value;
+
+	OK(memory_read(at, &value, sizeof(value)));
+	return value;
+}
+
 /* The kernel's first scratch area */
 static uint64_t scratch_address(void)
 {
@@ -216,6 +227,8 @@ static uint64_t new_value(const struct place *place,
 	switch (corruption->how) {
 	case ADD:
 		return old + corruption->value;
+	case NEXT:
+		return next_value(place, corruption->field);
 	case SCRATCH:
 		return scratch_address();
 	case TAKEN:
@@ -480,6 +493,7 @@ CORRUPT(near_order_max, { NEAR_PHYS, ADD, 63, FILE_BAD, false });
 CORRUPT(near_index_beyond, { NEAR_INDEX, TO, 1 << 20, FILE_BAD, false });
 CORRUPT(near_index_max, { NEAR_INDEX, TO, MAX, FILE_BAD, false });
 CORRUPT(near_index_twice, { NEAR_INDEX, TO, 8, FILE_BAD, false });
+CORRUPT(near_phys_twice, { NEAR_PHYS, NEXT, 0, FILE_BAD, false });
 CORRUPT(near_pages_zero, { NEAR_PAGES, TO, 0, FILE_BAD, false });
 CORRUPT(near_pages_more, { NEAR_PAGES, TO, 1 << 20, FILE_BAD, false });
 CORRUPT(near_pages_max, { NEAR_PAGES, TO, MAX, FILE_BAD, false });
@@ -500,6 +514,7 @@ CORRUPT(extent_order_wrong, { EXTENT_PHYS, ADD, 1, FILE_BAD, false });
 CORRUPT(extent_order_max, { EXTENT_PHYS, ADD, 63, FILE_BAD, false });
 CORRUPT(extent_index_beyond, { EXTENT_INDEX, TO, 1 << 20, FILE_BAD, false });
 CORRUPT(extent_index_max, { EXTENT_INDEX, TO, MAX, FILE_BAD, false });
+CORRUPT(extent_phys_twice, { EXTENT_PHYS, NEXT, 0, FILE_BAD, false });
 CORRUPT(extent_pages_zero, { EXTENT_PAGES, TO, 0, FILE_BAD, false });
 CORRUPT(extent_pages_more, { EXTENT_PAGES, TO, 1 << 20, FILE_BAD, false });
 CORRUPT(extent_pages_max, { EXTENT_PAGES, TO, MAX, FILE_BAD, false });
