@@ -72,15 +72,22 @@ static bool extent_shape_ok(const struct memfd_luo_extent *extent, u64 size)
 	return extent->index < end && extent->pages <= end - extent->index;
 }
 
+/*
+ * A piece is on one node, as KHO sees to. All of an extent have to be on the same, for
+ * shmem_add_row_to_page_cache() counts the pages of more than one together.
+ */
 static bool extent_memory_ok(const struct memfd_luo_extent *extent)
 {
-	u64 phys = extent_phys(extent);
+	u64 first = extent_phys(extent);
 	unsigned int order;
-	u64 done;
+	u64 done, phys;
 
 	for (done = 0; done < extent->pages; done += 1ULL << order) {
 		order = memfd_luo_piece_order(extent, done);
-		if (kho_preserved_order(phys + (done << PAGE_SHIFT)) != order)
+		phys = first + (done << PAGE_SHIFT);
+		/* Only what is preserved can be asked for its node */
+		if (kho_preserved_order(phys) != order ||
+		    pfn_to_nid(PHYS_PFN(phys)) != pfn_to_nid(PHYS_PFN(first)))
 			return false;
 		cond_resched();
 	}
@@ -143,7 +150,7 @@ static bool chain_ok(const struct luo_chain *chain, u64 size, u64 *pages)
  *
  * Context: May sleep. Takes no longer than memory is large.
  * Return: true if each is a place in the file, and all its memory preserved as
- * the extent says.
+ * the extent says, and on one node.
  */
 bool memfd_luo_extents_ok(const struct memfd_luo_ser *ser,
 			  const struct luo_chain *kept,

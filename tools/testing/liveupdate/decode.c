@@ -225,6 +225,11 @@ static void lose_page(struct handover *handover, const struct test *test)
 	memory_lose(test->page);
 }
 
+static void set_node(struct handover *handover, const struct test *test)
+{
+	memory_set_node(test->page, test->value);
+}
+
 static void set_order(struct handover *handover, const struct test *test)
 {
 	memory_preserve(test->page, test->value);
@@ -395,6 +400,16 @@ static void set_memfd_half(struct handover *handover, const struct test *test)
 static void set_extent(struct handover *handover, const struct test *test)
 {
 	memcpy((u8 *)kept() + test->page, &test->value, sizeof(test->value));
+	seal_memfd();
+}
+
+/* An extent of all content, in pieces of two pages and one; a page is on a node */
+static void set_pieces(struct handover *handover, const struct test *test)
+{
+	memory_preserve(CONTENT, 1);
+	memory_set_node(test->page, test->value);
+	kept()[0].pages = 3;
+	kept()[1] = kept()[0];
 	seal_memfd();
 }
 
@@ -785,6 +800,10 @@ static const struct test tests[] = {
 	NEAR("names_one_page_more_late", name_twice, FAR_PAGES - 1, 2, LOST),
 	NEAR("names_many_pages_more", name_twice, EXTENTS_A_BLOCK,
 	     EXTENTS_A_BLOCK, LOST),
+	MEMFD("extent_of_pieces", set_pieces, CONTENT, 0, WITH_PAGES(7)),
+	MEMFD("extent_begins_on_another_node", set_pieces, CONTENT, 1, LOST),
+	MEMFD("extent_ends_on_another_node", set_pieces, CONTENT + 2, 1, LOST),
+	MEMFD("content_on_two_nodes", set_node, CONTENT + 1, 1, WHOLE),
 	MEMFD("content_not_preserved", lose_page, CONTENT, 0, LOST),
 	MEMFD("content_in_a_large_folio", set_order, CONTENT, 1, LOST),
 };

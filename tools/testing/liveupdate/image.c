@@ -42,10 +42,12 @@ void *image_load(const u8 *data, size_t left, size_t *size)
 	cut(&data, &left, root, *size, *size);
 
 	for (page = 0; page < MEMORY_PAGES; page++) {
-		if (image.pages[page].preserved)
-			cut(&data, &left,
-			    memory_preserve(page, image.pages[page].order % 12),
-			    image.pages[page].length, PAGE_SIZE);
+		if (!image.pages[page].preserved)
+			continue;
+		memory_set_node(page, image.pages[page].preserved - 1);
+		cut(&data, &left,
+		    memory_preserve(page, image.pages[page].order % 12),
+		    image.pages[page].length, PAGE_SIZE);
 	}
 
 	return root;
@@ -82,7 +84,7 @@ size_t image_save(u8 *data, bool checksums, const void *root, size_t size)
 	for (page = 0; page < MEMORY_PAGES; page++) {
 		if (!memory_is_preserved(page))
 			continue;
-		image.pages[page].preserved = 1;
+		image.pages[page].preserved = 1 + memory_node(page);
 		image.pages[page].order = memory_order(page);
 		image.pages[page].length = length_of(memory_look(page));
 		memcpy(end, memory_look(page), image.pages[page].length);

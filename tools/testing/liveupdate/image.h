@@ -10,7 +10,7 @@
 
 /**
  * struct image_page - a page of an image
- * @preserved: whether it is
+ * @preserved: 0 if it is not, otherwise 1 more than its node
  * @order:     of what is preserved there
  * @length:    bytes of it that are in the image; the rest is zero
  */

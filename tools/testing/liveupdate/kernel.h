@@ -143,6 +143,7 @@ void *phys_to_virt(phys_addr_t phys);
 struct folio *virt_to_folio(const void *virt);
 void folio_put(struct folio *folio);
 
+int pfn_to_nid(unsigned long pfn);
 int kho_preserved_order(phys_addr_t phys);
 struct folio *kho_try_restore_folio(phys_addr_t phys, unsigned int order);
 

@@ -10,6 +10,7 @@
 struct folio {
 	enum memory_state state;
 	unsigned int order;
+	int node;
 };
 
 /* The second half of each is a zone that is never to be touched */
@@ -44,6 +45,7 @@ void memory_reset(bool checksums)
 		memset(pool[page], 0, PAGE_SIZE);
 		__asan_poison_memory_region(pool[page], sizeof(pool[page]));
 		set_state(page, MEMORY_UNUSED);
+		memory_set_node(page, 0);
 	}
 }
 
@@ -80,6 +82,27 @@ bool memory_is_preserved(unsigned int page)
 void memory_lose(unsigned int page)
 {
 	set_state(page, MEMORY_UNUSED);
+}
+
+/**
+ * memory_set_node - have a page be on a node
+ * @page: its number
+ * @node: likewise; memory that was reset is all on node 0
+ */
+void memory_set_node(unsigned int page, int node)
+{
+	folios[page].node = node;
+}
+
+/**
+ * memory_node - see on which node a page is
+ * @page: its number
+ *
+ * Return: the node.
+ */
+int memory_node(unsigned int page)
+{
+	return folios[page].node;
 }
 
 /**
@@ -159,6 +182,15 @@ void folio_put(struct folio *folio)
 {
 	must(folio->state == MEMORY_TAKEN);
 	set_state(folio - folios, MEMORY_UNUSED);
+}
+
+/* Of other pages there may be nothing that tells */
+int pfn_to_nid(unsigned long pfn)
+{
+	const struct folio *folio = folio_at((phys_addr_t)pfn << PAGE_SHIFT);
+
+	must(folio && folio->state == MEMORY_PRESERVED);
+	return folio->node;
 }
 
 int kho_preserved_order(phys_addr_t phys)

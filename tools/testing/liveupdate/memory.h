@@ -38,6 +38,8 @@ void memory_reset(bool checksums);
 void *memory_preserve(unsigned int page, unsigned int order);
 bool memory_is_preserved(unsigned int page);
 void memory_lose(unsigned int page);
+void memory_set_node(unsigned int page, int node);
+int memory_node(unsigned int page);
 const void *memory_look(unsigned int page);
 unsigned int memory_order(unsigned int page);
 unsigned int memory_taken(void);

@@ -63,10 +63,11 @@ static u64 read_items(const void *fdt, size_t size, const char *parent)
 	return nr;
 }
 
-/* Each piece of a good extent is preserved, and within the file */
+/* Each piece of a good extent is preserved, within the file, and of one node */
 static u64 read_extent(const struct memfd_luo_extent *extent, u64 size)
 {
 	const u64 end = DIV_ROUND_UP_ULL(size, PAGE_SIZE);
+	const unsigned long pfn = PHYS_PFN(extent_phys(extent));
 	unsigned int order;
 	u64 done;
 
@@ -76,6 +77,7 @@ static u64 read_extent(const struct memfd_luo_extent *extent, u64 size)
 		order = memfd_luo_piece_order(extent, done);
 		must(kho_preserved_order(extent_phys(extent) +
 					 (done << PAGE_SHIFT)) == (int)order);
+		must(pfn_to_nid(pfn + done) == pfn_to_nid(pfn));
 	}
 	must(done == extent->pages);
 

@@ -28,7 +28,8 @@
 #define MEMFD_LUO_NAME_LENGTH	256
 
 /**
- * struct memfd_luo_extent - folios of one order, adjacent in file and memory
+ * struct memfd_luo_extent - folios of one order and one node, adjacent in file and
+ *                           memory
  * @phys:  physical address of the first; the low bits hold the folios' order,
  *         see %MEMFD_LUO_EXTENT_ORDER
  * @index: where the first one is in the file, in pages
