@@ -8,6 +8,7 @@
  *   hold	write 1, and the next kexec waits at its last station; then it reads
  *		as 2. Write 0, and it goes on.
  *   root	physical address and size, in bytes, of the root of the handover
+ *   kho	physical addresses of KHO's own tree and of the root of its memory map
  *   memory	physical memory, to be read and written within a page
  *
  * Built in, as what it needs of kexec is not for modules.
@@ -98,6 +99,23 @@ static int root_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(root);
 
+static int kho_show(struct seq_file *m, void *unused)
+{
+	phys_addr_t tree;
+	u64 map;
+
+	if (!kexec_image || !kexec_image->kho.fdt)
+		return -ENOENT;
+
+	tree = kexec_image->kho.fdt;
+	if (read_u64(phys_to_virt(tree), 0, KHO_FDT_MEMORY_MAP_PROP_NAME, &map))
+		return -ENOENT;
+
+	seq_printf(m, "%llu %llu\n", tree, map);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(kho);
+
 static void *memory_at(loff_t pos, size_t size)
 {
 	if (pos < 0 || offset_in_page(pos) + size > PAGE_SIZE ||
@@ -143,6 +161,7 @@ static int __init mock_handover_init(void)
 	dir = debugfs_create_dir("liveupdate-handover", NULL);
 	debugfs_create_file("hold", 0600, dir, NULL, &hold_fops);
 	debugfs_create_file("root", 0400, dir, NULL, &root_fops);
+	debugfs_create_file("kho", 0400, dir, NULL, &kho_fops);
 	debugfs_create_file("memory", 0600, dir, NULL, &memory_fops);
 
 	return register_reboot_notifier(&reboot_block);

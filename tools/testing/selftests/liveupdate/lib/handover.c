@@ -41,6 +41,23 @@ int handover_go(void)
 	return text_write(DIR "hold", "0");
 }
 
+int kho_find(struct kho_place *kho)
+{
+	char text[256];
+	int err;
+
+	err = text_read(DIR "kho", text, sizeof(text));
+	if (err)
+		return err;
+	if (sscanf(text, "%lu %lu", &kho->tree, &kho->map) != 2)
+		return -EIO;
+	err = text_read("/sys/kernel/debug/kho/out/scratch_phys", text,
+			sizeof(text));
+	if (!err)
+		kho->scratch = strtoull(text, NULL, 16);
+	return err;
+}
+
 int memory_read(uint64_t phys, void *data, size_t size)
 {
 	int fd = open(DIR "memory", O_RDONLY | O_CLOEXEC);

@@ -76,6 +76,13 @@ int handover_hold(void);
 int handover_await(void);
 int handover_go(void);
 
+/* KHO's own tree, the root of its memory map, and its first scratch area */
+struct kho_place {
+	uint64_t tree, map, scratch;
+};
+
+int kho_find(struct kho_place *kho);
+
 int memory_read(uint64_t phys, void *data, size_t size);
 int memory_write(uint64_t phys, const void *data, size_t size);
 

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KHO's memory map with entries that no kernel makes: the next one ignores them, says
+ * so once, and has all that was preserved.
+ *
+ * The map is a tree of pages: five levels of tables, and bitmaps below them, see
+ * include/linux/kho/abi/kexec_handover.h. Where an entry needs further nodes, they go
+ * into the pages of a memfd, which the next kernel finds as they are.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "lib/handover.h"
+#include "update.h"
+
+#define PAGE		4096UL
+#define HUGE		(2 * MIB)
+#define HUGE_FLAGS	(MFD_HUGETLB | 21 << 26)
+
+#define IN_PRESERVED	"/sys/kernel/debug/kho/in/preserved_pages"
+
+/* Levels of tables, and what of a key they and the bitmaps stand for, in bits */
+#define LEVELS		5
+#define TABLE_BITS	9
+#define BITMAP_BITS	15
+
+/* Beyond all memory, and aligned */
+#define NO_RAM		0x200000000000ULL
+
+/* What an entry points to */
+enum target {
+	KEY,		/* the value is all of it, of no order that there is */
+	ADDRESS,	/* the value */
+	SCRATCH,	/* where the next kernel starts in */
+	WITHIN,		/* the second page of a huge one */
+};
+
+struct entry {
+	enum target target;
+	unsigned int order;
+	uint64_t value;
+};
+
+/* ---- The map ---- */
+
+/* Pages for nodes: those from @next to @end, and extents, of which some are used up */
+struct spare {
+	uint64_t next, end;
+	struct extent_ser extents[NEAR];
+	unsigned int nr, used;
+};
+
+/* All of the first memfd of a session */
+static void spare_find(const struct place *place, struct spare *spare)
+{
+	struct memfd_ser memfd;
+
+	OK(memory_read(place->memfd, &memfd, sizeof(memfd)));
+	memset(spare, 0, sizeof(*spare));
+	spare->nr = memfd.near_count;
+	CHECK_BETWEEN(1, spare->nr, NEAR);
+	OK(memory_read(place->near, spare->extents,
+		       spare->nr * sizeof(spare->extents[0])));
+}
+
+static uint64_t spare_take(struct spare *spare)
+{
+	static const char zeros[PAGE];
+	const struct extent_ser *extent;
+
+	if (spare->next == spare->end) {
+		CHECK(spare->used < spare->nr);
+		extent = &spare->extents[spare->used++];
+		spare->next = extent->phys & ~(PAGE - 1);
+		spare->end = spare->next + extent->pages * PAGE;
+	}
+	spare->next += PAGE;
+	OK(memory_write(spare->next - PAGE, zeros, PAGE));
+	return spare->next - PAGE;
+}
+
+/* The node that an entry of a table leads to, a new one if there is none */
+static uint64_t node_below(uint64_t at, struct spare *spare)
+{
+	uint64_t node;
+
+	OK(memory_read(at, &node, sizeof(node)));
+	if (!node) {
+		node = spare_take(spare);
+		OK(memory_write(at, &node, sizeof(node)));
+	}
+	return node;
+}
+
+static void map_add(uint64_t node, uint64_t key, struct spare *spare)
+{
+	uint64_t index;
+	uint8_t bits;
+
+	for (int level = LEVELS - 1; level >= 0; level--) {
+		index = key >> (BITMAP_BITS + level * TABLE_BITS);
+		index %= 1 << TABLE_BITS;
+		node = node_below(node + index * sizeof(node), spare);
+	}
+	index = key % (1 << BITMAP_BITS);
+	OK(memory_read(node + index / 8, &bits, 1));
+	bits |= 1 << index % 8;
+	OK(memory_write(node + index / 8, &bits, 1));
+}
+
+/* ---- Before and after ---- */
+
+/* Of a session's second file, a memfd of huge pages, the first page */
+static uint64_t huge_address(const struct place *place)
+{
+	struct hugetlb_extent_ser extent;
+	struct hugetlb_ser huge;
+	struct file_ser file;
+
+	OK(memory_read(place->file + sizeof(file), &file, sizeof(file)));
+	OK(memory_read(file.data, &huge, sizeof(huge)));
+	OK(memory_read(huge.kept.first + sizeof(struct block_ser), &extent,
+		       sizeof(extent)));
+	return extent.phys;
+}
+
+static uint64_t address_of(const struct entry *entry, const struct place *place,
+			   const struct kho_place *kho)
+{
+	switch (entry->target) {
+	case SCRATCH:
+		return kho->scratch;
+	case WITHIN:
+		return huge_address(place) + PAGE;
+	default:
+		return entry->value;
+	}
+}
+
+/* A bit that stands for the order, and the address in units of its size */
+static uint64_t key_of(const struct entry *entry, uint64_t phys)
+{
+	if (entry->target == KEY)
+		return entry->value;
+	return 1ULL << (52 - entry->order) | phys >> (12 + entry->order);
+}
+
+static void add_entry(struct note *note)
+{
+	const struct entry *entry = test_data();
+	struct kho_place kho = {};
+	struct place place = {};
+	struct spare spare;
+	uint64_t phys;
+
+	OK(kho_find(&kho));
+	OK(place_find(session_name(note, ""), &place));
+	spare_find(&place, &spare);
+	phys = address_of(entry, &place, &kho);
+	map_add(kho.map, key_of(entry, phys), &spare);
+}
+
+static int huge_filled(void)
+{
+	int fd = SYS(memfd_create("huge", HUGE_FLAGS));
+	void *map;
+
+	SYS(ftruncate(fd, HUGE));
+	map = mmap(NULL, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(map != MAP_FAILED);
+	content_generate(map, 0, HUGE, 2);
+	munmap(map, HUGE);
+	return fd;
+}
+
+/* The first file is for nodes */
+static void preserve(struct note *note)
+{
+	const struct entry *entry = test_data();
+	int session = session_new(note, "");
+
+	OK(luo_preserve(session, OK(memfd_filled("nodes", 0, LEVELS * PAGE, 1)),
+			1));
+	if (entry->target == WITHIN)
+		OK(luo_preserve(session, huge_filled(), 2));
+	else
+		OK(luo_preserve(session, OK(memfd_filled("map", 0, HUGE, 2)),
+				2));
+}
+
+static void check(struct note *note)
+{
+	int session = session_claim(note, "");
+	int fd = OK(luo_restore(session, 2));
+
+	OK(content_check(fd, 0, HUGE, 2));
+	OK(luo_finish(session));
+	close(session);
+	close(fd);
+	CHECK_EQ(0, number_in(LUO_SYSFS "quarantined"));
+}
+
+/* ---- How much there is: looked at first, while no entry has been added ---- */
+
+static void nothing(struct note *note)
+{
+}
+
+static void count(struct note *note)
+{
+	note->value[0] = OK(kho_preserved_pages());
+}
+
+static void check_count(struct note *note)
+{
+	CHECK_EQ(note->value[0], number_in(IN_PRESERVED));
+}
+
+UPDATE_TEST(map, map_pages, .stage = { nothing, check_count },
+	    .frozen = count);
+
+/* ---- What is said of all entries together ---- */
+
+/* In the log since the kernel started */
+static unsigned int times_logged(const char *what)
+{
+	int fd = SYS(open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+	unsigned int times = 0;
+	char record[8192];
+	ssize_t n;
+
+	while ((n = read(fd, record, sizeof(record) - 1)) > 0 ||
+	       (n < 0 && errno == EPIPE)) {
+		record[n > 0 ? n : 0] = '\0';
+		times += !!strstr(record, what);
+	}
+	close(fd);
+	return times;
+}
+
+static void check_reported(struct note *note)
+{
+	check(note);
+	CHECK_EQ(1, times_logged("KHO: the memory map has impossible entries"));
+}
+
+static const struct entry entry_reported = { ADDRESS, 9, NO_RAM };
+
+UPDATE_TEST(map, map_is_reported, .stage = { preserve, check_reported },
+	    .frozen = add_entry, .data = &entry_reported);
+
+/* ---- Entries ---- */
+
+#define MAP(_name, ...)							\
+	static const struct entry entry_##_name = { __VA_ARGS__ };	\
+	UPDATE_TEST(map, map_##_name, .stage = { preserve, check },	\
+		    .frozen = add_entry, .data = &entry_##_name)
+
+MAP(no_key, KEY, .value = 0);
+MAP(order_52, KEY, .value = 1);
+MAP(order_51, KEY, .value = 2);
+MAP(order_31, KEY, .value = 1ULL << 21);
+MAP(order_negative, KEY, .value = 1ULL << 53);
+MAP(order_most_negative, KEY, .value = 1ULL << 59);
+MAP(no_ram, ADDRESS, 0, NO_RAM);
+MAP(no_ram_large, ADDRESS, 18, NO_RAM);
+MAP(last_page, ADDRESS, 0, ~0ULL);
+/* Where the screen of a PC is */
+MAP(hole, ADDRESS, 0, 0xa0000);
+MAP(around_hole, ADDRESS, 8, 0);
+MAP(beyond_ram, ADDRESS, 30, 0);
+MAP(scratch, .target = SCRATCH);
+MAP(scratch_large, .target = SCRATCH, .order = 10);
+MAP(scratch_and_more, .target = SCRATCH, .order = 12);
+MAP(within, .target = WITHIN);
