@@ -155,6 +155,7 @@ enum how {
 	ADD,		/* the value, added */
 	FILL,		/* all bytes of the value */
 	NEXT,		/* what the next extent has there */
+	KHO_TREE,	/* the address of the tree that tells KHO of all others */
 	SCRATCH,	/* an address in memory that the next kernel starts in */
 	TAKEN,		/* an address in memory that is not preserved */
 	ITSELF,		/* the address of the record's own block */
@@ -203,14 +204,18 @@ static uint64_t next_value(const struct place *place, enum field field)
 	return value;
 }
 
+static struct kho_place kho_now(void)
+{
+	struct kho_place kho = {};
+
+	OK(kho_find(&kho));
+	return kho;
+}
+
 /* The kernel's first scratch area */
 static uint64_t scratch_address(void)
 {
-	char text[256];
-
-	OK(text_read("/sys/kernel/debug/kho/out/scratch_phys", text,
-		     sizeof(text)));
-	return strtoull(text, NULL, 16) + 16 * PAGE;
+	return kho_now().scratch + 16 * PAGE;
 }
 
 static uint64_t root_address(void)
@@ -229,6 +234,8 @@ static uint64_t new_value(const struct place *place,
 		return old + corruption->value;
 	case NEXT:
 		return next_value(place, corruption->field);
+	case KHO_TREE:
+		return kho_now().tree;
 	case SCRATCH:
 		return scratch_address();
 	case TAKEN:
@@ -443,6 +450,7 @@ CORRUPT(file_data_no_ram, { FILE_DATA, TO, NO_RAM, FILE_BAD, false });
 CORRUPT(file_data_scratch, { FILE_DATA, SCRATCH, 0, FILE_BAD, false });
 CORRUPT(file_data_taken, { FILE_DATA, TAKEN, 0, FILE_BAD, false });
 CORRUPT(file_data_misaligned, { FILE_DATA, ADD, 64, FILE_BAD, false });
+CORRUPT(file_data_kho, { FILE_DATA, KHO_TREE, 0, FILE_BAD, false });
 CORRUPT(file_data_its_block, { FILE_DATA, ITSELF, 0, FILE_BAD, false });
 CORRUPT(file_data_root, { FILE_DATA, ROOT_OF_ALL, 0, FILE_BAD, false });
 CORRUPT(file_data_aliased, { FILE_DATA, OTHER, 0, FILE_BAD, false });
@@ -494,6 +502,7 @@ CORRUPT(near_index_beyond, { NEAR_INDEX, TO, 1 << 20, FILE_BAD, false });
 CORRUPT(near_index_max, { NEAR_INDEX, TO, MAX, FILE_BAD, false });
 CORRUPT(near_index_twice, { NEAR_INDEX, TO, 8, FILE_BAD, false });
 CORRUPT(near_phys_twice, { NEAR_PHYS, NEXT, 0, FILE_BAD, false });
+CORRUPT(near_phys_kho, { NEAR_PHYS, KHO_TREE, 0, FILE_BAD, false });
 CORRUPT(near_pages_zero, { NEAR_PAGES, TO, 0, FILE_BAD, false });
 CORRUPT(near_pages_more, { NEAR_PAGES, TO, 1 << 20, FILE_BAD, false });
 CORRUPT(near_pages_max, { NEAR_PAGES, TO, MAX, FILE_BAD, false });
@@ -515,6 +524,7 @@ CORRUPT(extent_order_max, { EXTENT_PHYS, ADD, 63, FILE_BAD, false });
 CORRUPT(extent_index_beyond, { EXTENT_INDEX, TO, 1 << 20, FILE_BAD, false });
 CORRUPT(extent_index_max, { EXTENT_INDEX, TO, MAX, FILE_BAD, false });
 CORRUPT(extent_phys_twice, { EXTENT_PHYS, NEXT, 0, FILE_BAD, false });
+CORRUPT(extent_phys_kho, { EXTENT_PHYS, KHO_TREE, 0, FILE_BAD, false });
 CORRUPT(extent_pages_zero, { EXTENT_PAGES, TO, 0, FILE_BAD, false });
 CORRUPT(extent_pages_more, { EXTENT_PAGES, TO, 1 << 20, FILE_BAD, false });
 CORRUPT(extent_pages_max, { EXTENT_PAGES, TO, MAX, FILE_BAD, false });
