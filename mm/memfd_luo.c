@@ -103,13 +103,15 @@ static void memfd_luo_unannounce(struct liveupdate_file_op_args *args)
 static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
 {
 	struct inode *inode = file_inode(args->file);
-	enum shmem_pinnable before = shmem_get_pinnable(inode);
+	enum shmem_pinnable before;
 	struct memfd_luo_out *out;
 	int err;
 
+	/* It can be a memfd of huge pages, too */
 	if (!supported(args->file))
 		return -EOPNOTSUPP;
 
+	before = shmem_get_pinnable(inode);
 	out = outgoing_new();
 	if (IS_ERR(out))
 		return PTR_ERR(out);

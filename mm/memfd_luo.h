@@ -71,6 +71,7 @@ struct memfd_luo_out_extents {
  *        extents
  * @kept: the pages that it had when it was preserved, in ascending order
  * @late: those that came after, found when it is frozen
+ * @broken: how many pages of the machine were known to be broken before
  *
  * All is protected by the lock of the file's session.
  */
@@ -78,6 +79,7 @@ struct memfd_luo_out {
 	struct memfd_luo_ser *ser;
 	struct memfd_luo_out_extents kept;
 	struct memfd_luo_out_extents late;
+	long broken;
 };
 
 /**

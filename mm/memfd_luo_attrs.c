@@ -94,6 +94,8 @@ struct file *memfd_luo_open_as_was(struct file *file,
 
 	if (is_original(attrs)) {
 		file->f_flags |= attrs->flags;
+		/* What writing goes by */
+		file->f_iocb_flags = iocb_flags(file);
 		file->f_pos = attrs->pos;
 		return get_file(file);
 	}

@@ -324,38 +324,52 @@ static bool folio_can_stay(const struct folio *folio, unsigned long *block)
 /*
  * Folios that are allocated but were never written to hold anything, so they
  * have to be cleared; all of them have to be dirty, or the next kernel takes
- * them for clean ones and drops them. False if the folio is not in the file any
- * more, as khugepaged and reclaim can have been at work on it, or cannot stay
- * where it is. Once it was locked, our reference keeps them away.
+ * them for clean ones and drops them.
  */
-static bool folio_settle(struct folio *folio, struct address_space *mapping,
-			 unsigned long *block)
+static void folio_make_whole(struct folio *folio)
 {
-	bool stays;
-
-	folio_lock(folio);
-	stays = folio->mapping == mapping && folio_can_stay(folio, block);
-	if (stays && !folio_test_uptodate(folio)) {
+	if (!folio_test_uptodate(folio)) {
 		folio_zero_range(folio, 0, folio_size(folio));
 		flush_dcache_folio(folio);
 		folio_mark_uptodate(folio);
 		cond_resched();
 	}
-	if (stays && !folio_test_dirty(folio))
+	if (!folio_test_dirty(folio))
 		folio_mark_dirty(folio);
-	folio_unlock(folio);
-
-	return stays;
 }
 
-/* List a folio, with the caller's reference to it. -EAGAIN when it cannot stay */
+/*
+ * -EAGAIN if the folio is not in the file any more, as khugepaged and reclaim can
+ * have been at work on it, or cannot stay where it is. Once it was locked, our
+ * reference keeps them away. The next kernel would not know of broken memory.
+ */
+static int folio_settle(struct folio *folio, struct address_space *mapping,
+			unsigned long *block)
+{
+	int err = 0;
+
+	folio_lock(folio);
+	if (folio->mapping != mapping)
+		err = -EAGAIN;
+	else if (folio_contain_hwpoisoned_page(folio))
+		err = -EHWPOISON;
+	else if (!folio_can_stay(folio, block))
+		err = -EAGAIN;
+	else
+		folio_make_whole(folio);
+	folio_unlock(folio);
+
+	return err;
+}
+
+/* List a folio, with the caller's reference to it; or an error as above */
 static int entry_add(struct memfd_luo_out_extents *extents, struct folio *folio,
 		     struct address_space *mapping, unsigned long *block)
 {
-	if (xa_is_value(folio) || !folio_settle(folio, mapping, block))
-		return -EAGAIN;
+	int err;
 
-	return extents_add(extents, folio);
+	err = xa_is_value(folio) ? -EAGAIN : folio_settle(folio, mapping, block);
+	return err ?: extents_add(extents, folio);
 }
 
 /* List a batch, up to one that cannot be: entries[nr], or an error */
@@ -444,6 +458,48 @@ static bool nothing_new(struct file *file, const struct memfd_luo_out *out)
 	       out->kept.pages;
 }
 
+static bool extent_is_broken(const struct memfd_luo_extent *extent)
+{
+	unsigned long pfn = PHYS_PFN(extent_phys(extent));
+	u64 i;
+
+	for (i = 0; i < extent->pages; i++) {
+		if (PageHWPoison(pfn_to_page(pfn + i)))
+			return true;
+		cond_resched();
+	}
+
+	return false;
+}
+
+/* Pages of this machine that are known to be broken */
+static long broken_pages(void)
+{
+#ifdef CONFIG_MEMORY_FAILURE
+	return atomic_long_read(&num_poisoned_pages);
+#else
+	return 0;
+#endif
+}
+
+/* Pages that are kept were looked at: look again if any page broke since then */
+static int check_kept(struct memfd_luo_out *out)
+{
+	const struct memfd_luo_extent *extent;
+	struct extents_it it;
+
+	if (broken_pages() == out->broken)
+		return 0;
+
+	extents_start(&it, &out->kept);
+	while ((extent = extents_next(&it))) {
+		if (extent_is_broken(extent))
+			return -EHWPOISON;
+	}
+
+	return 0;
+}
+
 /* Preserve what was listed; if that, or listing it, failed, forget it */
 static int collected(struct memfd_luo_out_extents *extents, int err)
 {
@@ -489,11 +545,13 @@ void memfd_luo_out_destroy(struct memfd_luo_out *out)
  * @file: the memfd; pages can be added to it, but not taken away
  *
  * Context: May sleep, and takes locks of folios.
- * Return: 0; -ENOMEM; -EINTR when killed; or why pages could not be brought in
- * from swap or moved. Nothing is preserved then.
+ * Return: 0; -ENOMEM; -EINTR when killed; -EHWPOISON when memory of a page is
+ * broken; or why pages could not be brought in from swap or moved. Nothing is
+ * preserved then.
  */
 int memfd_luo_keep(struct memfd_luo_out *out, struct file *file)
 {
+	out->broken = broken_pages();
 	return collected(&out->kept, collect_range(file, &out->kept, 0,
 						   end_of_file(file)));
 }
@@ -520,8 +578,10 @@ void memfd_luo_unkeep(struct memfd_luo_out *out)
  */
 int memfd_luo_keep_late(struct memfd_luo_out *out, struct file *file)
 {
-	if (nothing_new(file, out))
-		return 0;
+	int err = check_kept(out);
+
+	if (err || nothing_new(file, out))
+		return err;
 
 	return collected(&out->late, collect_gaps(file, out));
 }

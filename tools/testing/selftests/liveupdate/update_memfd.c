@@ -713,6 +713,27 @@ SHAPE(memfd_read_only, make_read_only, NULL);
 SHAPE(memfd_write_only, make_write_only, NULL);
 SHAPE(memfd_append, make_append, NULL);
 
+static void appends_before(struct note *note)
+{
+	OK(luo_preserve(session_new(note, ""), OK(make_append()), 1));
+}
+
+/* The flag is obeyed, wherever the position is */
+static void appends_after(struct note *note)
+{
+	int session = session_claim(note, ""), fd = OK(luo_restore(session, 1));
+
+	OK(luo_finish(session));
+	SYS(lseek(fd, 0, SEEK_SET));
+	CHECK_EQ(5, SYS(write(fd, "added", 5)));
+	CHECK_EQ(3 * PAGE + 5, SYS(lseek(fd, 0, SEEK_END)));
+	OK(content_check(fd, 0, 3 * PAGE, 2));
+	close(fd);
+	close(session);
+}
+
+UPDATE_TEST(base, memfd_appends, .stage = { appends_before, appends_after });
+
 /* Read-only is a promise to those the descriptor is given to */
 static void read_only_before(struct note *note)
 {

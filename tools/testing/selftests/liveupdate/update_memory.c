@@ -5,6 +5,7 @@
  */
 #include <limits.h>
 #include <pthread.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/swap.h>
@@ -205,6 +206,67 @@ static void written_after(struct note *note)
 }
 
 UPDATE_TEST(memory, memory_written_to, .stage = { written_before, written_after });
+
+/* ---- Memory that is broken ---- */
+
+static int broken_session, broken_fd;
+
+/* Of a page that is kept, the kernel says EBUSY: others refer to it */
+static void break_page(int fd, unsigned long index, int want)
+{
+	char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+			  index * PAGE);
+
+	CHECK(page != MAP_FAILED);
+	*page = *page;
+	CHECK_EQ(want, page_break(page));
+	munmap(page, PAGE);
+}
+
+static void mend_page(int fd, unsigned long index)
+{
+	SYS(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      index * PAGE, PAGE));
+}
+
+static void broken_before(struct note *note)
+{
+	broken_session = session_new(note, "");
+	broken_fd = OK(memfd_filled("broken", 0, 20 * PAGE, 1));
+	break_page(broken_fd, 3, 0);
+	CHECK_EQ(-EHWPOISON, luo_preserve(broken_session, broken_fd, 1));
+	mend_page(broken_fd, 3);
+	OK(luo_preserve(broken_session, broken_fd, 1));
+}
+
+/* The next kernel would give it back as if nothing were wrong with it */
+static void break_late(struct note *note)
+{
+	break_page(broken_fd, 7, -EBUSY);
+	CHECK_EQ(-EHWPOISON, try_jump());
+	check_text(LUO_SYSFS "last_failure",
+		   "133 freeze file 1 of session memory_broken");
+	OK(luo_unpreserve(broken_session, 1));
+	mend_page(broken_fd, 7);
+	OK(luo_preserve(broken_session, broken_fd, 1));
+}
+
+static void broken_after(struct note *note)
+{
+	int session = session_claim(note, ""), fd = OK(luo_restore(session, 1));
+
+	OK(content_check(fd, 0, 3 * PAGE, 1));
+	OK(content_check_zero(fd, 3 * PAGE, PAGE));
+	OK(content_check(fd, 4 * PAGE, 3 * PAGE, 1));
+	OK(content_check_zero(fd, 7 * PAGE, PAGE));
+	OK(content_check(fd, 8 * PAGE, 12 * PAGE, 1));
+	OK(luo_finish(session));
+	close(fd);
+	close(session);
+}
+
+UPDATE_TEST(memory, memory_broken, .stage = { broken_before, broken_after },
+	    .late = { break_late });
 
 /* ---- Holes at random ---- */
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +125,21 @@ void *page_stuck_for_writing(const void *data, size_t len)
 	if (uffd < 0 || ioctl(uffd, UFFDIO_WRITEPROTECT, &wp))
 		return NULL;
 	return page;
+}
+
+static void survive(int signal)
+{
+}
+
+/* Makes memory look broken; who does that is told by SIGBUS, ignored or not */
+int page_break(void *page)
+{
+	void (*before)(int) = signal(SIGBUS, survive);
+	int err = madvise(page, sysconf(_SC_PAGESIZE), MADV_HWPOISON) ?
+		  -errno : 0;
+
+	signal(SIGBUS, before);
+	return err;
 }
 
 static int set(const char *file, const char *value)
