@@ -7,7 +7,6 @@
 #ifndef _LINUX_LIVEUPDATE_H
 #define _LINUX_LIVEUPDATE_H
 
-#include <linux/atomic.h>
 #include <linux/compiler.h>
 #include <linux/errno.h>
 #include <linux/kho/abi/luo.h>
@@ -110,7 +109,7 @@ struct liveupdate_file_handler {
 	u32 __private name_id;
 	struct list_head __private flbs;
 	/* private: how many preserved files have these FLBs; changes under the lock */
-	atomic_long_t __private files;
+	atomic64_t __private files;
 };
 
 /**

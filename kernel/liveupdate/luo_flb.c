@@ -173,7 +173,7 @@ int luo_flbs_preserve(struct luo *luo, struct liveupdate_file_handler *handler)
 			goto undo;
 	}
 
-	atomic_long_inc(&ACCESS_PRIVATE(handler, files));
+	atomic64_inc(&ACCESS_PRIVATE(handler, files));
 	return 0;
 
 undo:
@@ -194,7 +194,7 @@ void luo_flbs_unpreserve(struct luo *luo, struct liveupdate_file_handler *handle
 	struct luo_flb_link *link;
 
 	guard(rwsem_read)(&luo->handlers.lock);
-	atomic_long_dec(&ACCESS_PRIVATE(handler, files));
+	atomic64_dec(&ACCESS_PRIVATE(handler, files));
 	list_for_each_entry_reverse(link, links_of(handler), list)
 		out_del_file(link->flb);
 }
@@ -490,7 +490,7 @@ int luo_flb_add(struct luo *luo, struct liveupdate_file_handler *handler,
 
 	if (find_link(handler, state))
 		return -EEXIST;
-	if (atomic_long_read(&ACCESS_PRIVATE(handler, files)))
+	if (atomic64_read(&ACCESS_PRIVATE(handler, files)))
 		return -EBUSY;
 	err = pin(state, flb);
 	if (err)

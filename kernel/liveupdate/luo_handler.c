@@ -93,7 +93,7 @@ int luo_handler_add(struct luo_handlers *handlers,
 		return err;
 
 	INIT_LIST_HEAD(&ACCESS_PRIVATE(handler, flbs));
-	atomic_long_set(&ACCESS_PRIVATE(handler, files), 0);
+	atomic64_set(&ACCESS_PRIVATE(handler, files), 0);
 	list_add_tail(&ACCESS_PRIVATE(handler, list), &handlers->list);
 
 	return 0;

@@ -40,6 +40,9 @@ static inline bool list_empty(const struct list_head *head)
 
 /* Parts of structures, of which nothing here is used */
 struct kobject;
+typedef struct {} atomic64_t;
+
+struct lock_class_key {};
 struct miscdevice {};
 struct mutex {}; /* protects nothing here */
 struct rcu_head {};
