@@ -209,15 +209,15 @@ static int reserve_regions(struct inode *inode, struct hugetlb_luo_in *in)
 	return 0;
 }
 
-/* Have the first @nr pages again as KHO gave them back; the file is gone */
-static void disown_pages(struct hugetlb_luo_in *in, u64 nr)
+static void for_pages(struct hugetlb_luo_in *in, u64 nr,
+		      void (*act)(struct folio *folio))
 {
 	struct walk walk;
 	pgoff_t index;
 
 	walk_start(&walk, in);
 	while (nr--) {
-		hugetlb_disown_folio(walk_next(&walk, &index));
+		act(walk_next(&walk, &index));
 		cond_resched();
 	}
 }
@@ -270,14 +270,17 @@ int hugetlb_luo_fill(struct hugetlb_luo_in *in, struct file *file,
 	int err;
 
 	err = fill_pages(inode, in, &nr) ?: reserve_regions(inode, in);
-	if (!err)
+	if (!err) {
 		commit_pages(inode, in);
-	else
-		__fput_sync(as_was);
-	/* At once: pages that failed are ours again then */
+		__fput_sync(file);
+		return 0;
+	}
+
+	for_pages(in, nr, hugetlb_abandon_folio);
+	/* At once: the first @nr pages are ours again then, as KHO gave them back */
+	__fput_sync(as_was);
 	__fput_sync(file);
-	if (err)
-		disown_pages(in, nr);
+	for_pages(in, nr, hugetlb_disown_folio);
 
 	return err;
 }

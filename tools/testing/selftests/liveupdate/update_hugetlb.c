@@ -552,6 +552,52 @@ static void waiting_after(struct note *note)
 UPDATE_TEST(hugetlb, huge_reserved_waits,
 	    .stage = { reserved_before, waiting_after });
 
+static void reserve(int fd, unsigned int from, unsigned int nr)
+{
+	void *map = mmap(NULL, nr * HUGE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 fd, from * HUGE);
+
+	CHECK(map != MAP_FAILED);
+	munmap(map, nr * HUGE);
+}
+
+static void two_regions_before(struct note *note)
+{
+	int fd = huge_memfd(0, 32 * HUGE);
+
+	reserve(fd, 1, 10);
+	reserve(fd, 16, 8);
+	for (int i = 1; i <= 4; i++)
+		fill_page(fd, i, 31);
+	OK(luo_preserve(session_new(note, ""), fd, 1));
+}
+
+/* There is room for the first one: to give that back must not take from the pool */
+static void two_regions_after(struct note *note)
+{
+	int session = session_claim(note, ""), fd;
+	struct pool before = pool_now(HUGE), small;
+
+	pool_resize(HUGE, before.nr - before.free + 10);
+	small = pool_now(HUGE);
+	CHECK_EQ(10, small.free);
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ(-ENOMEM, luo_restore(session, 1));
+		CHECK_POOL(HUGE, &small, 0, 0, 0, 0);
+	}
+	pool_resize(HUGE, before.nr);
+	CHECK_POOL(HUGE, &before, 0, 0, 0, 0);
+	fd = OK(luo_restore(session, 1));
+	CHECK_POOL(HUGE, &before, 4, 0, 6 + 8, 4);
+	OK(content_check(fd, HUGE, 4 * HUGE, 31));
+	OK(luo_finish(session));
+	close(fd);
+	CHECK_POOL(HUGE, &before, 0, 0, 0, 0);
+}
+
+UPDATE_TEST(hugetlb, huge_two_regions_wait,
+	    .stage = { two_regions_before, two_regions_after });
+
 /* In the set whose jumps are refused until nothing is left to fail */
 static void refused_before(struct note *note)
 {
@@ -741,7 +787,7 @@ UPDATE_TEST(scratch, huge_leaves_scratch, .timeout = 180,
 /* ---- Allocations that fail ---- */
 
 /* Where a failure does not matter, the call works, and the sweep needs another copy */
-#define COPIES	24
+#define COPIES	12
 
 struct swept {
 	int session[COPIES], fd[COPIES];
