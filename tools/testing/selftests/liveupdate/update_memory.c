@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
@@ -206,6 +207,49 @@ static void written_after(struct note *note)
 }
 
 UPDATE_TEST(memory, memory_written_to, .stage = { written_before, written_after });
+
+/* ---- Set "movable": half of the memory is of no use to who pins it ---- */
+
+/* Free and present pages of zones that are not movable */
+static void pinnable_memory(unsigned long *free, unsigned long *present)
+{
+	FILE *zones = fopen("/proc/zoneinfo", "r");
+	char line[256], name[32] = "";
+	unsigned long pages;
+
+	CHECK(zones);
+	*free = 0;
+	*present = 0;
+	while (fgets(line, sizeof(line), zones)) {
+		sscanf(line, "Node %*u, zone %31s", name);
+		if (!strcmp(name, "Movable"))
+			continue;
+		if (sscanf(line, " pages free %lu", &pages) == 1)
+			*free += pages;
+		if (sscanf(line, " present %lu", &pages) == 1)
+			*present += pages;
+		if (sscanf(line, " nr_free_cma %lu", &pages) == 1)
+			*free -= pages;
+	}
+	fclose(zones);
+}
+
+/* Memfds leave some of the rest to others, however much is free elsewhere */
+static void movable_before(struct note *note)
+{
+	unsigned long free, present, was;
+	int fd = SYS(memfd_create("movable", 0));
+
+	pinnable_memory(&was, &present);
+	SYS(fallocate(fd, 0, 0, 1200 * MIB));
+	pinnable_memory(&free, &present);
+	CHECK_BETWEEN(present / 9, free, was);
+	snprintf(note->text, sizeof(note->text), "%lu of %lu pages stay free",
+		 free, present);
+	close(fd);
+}
+
+UPDATE_TEST(movable, memfds_leave_some_unmovable, .stage = { movable_before });
 
 /* ---- Memory that is broken ---- */
 
