@@ -40,7 +40,7 @@ static inline bool list_empty(const struct list_head *head)
 
 /* Parts of structures, of which nothing here is used */
 struct kobject;
-typedef struct {} atomic64_t;
+#define atomic64_t s64 /* nobody counts here */
 
 struct lock_class_key {};
 struct miscdevice {};

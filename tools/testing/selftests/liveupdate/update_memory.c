@@ -221,7 +221,8 @@ static void pinnable_memory(unsigned long *free, unsigned long *present)
 	*free = 0;
 	*present = 0;
 	while (fgets(line, sizeof(line), zones)) {
-		sscanf(line, "Node %*u, zone %31s", name);
+		if (sscanf(line, "Node %*u, zone %31s", name) == 1)
+			continue;
 		if (!strcmp(name, "Movable"))
 			continue;
 		if (sscanf(line, " pages free %lu", &pages) == 1)

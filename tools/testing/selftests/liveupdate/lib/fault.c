@@ -134,7 +134,7 @@ static void survive(int signal)
 /* Makes memory look broken; who does that is told by SIGBUS, ignored or not */
 int page_break(void *page)
 {
-	void (*before)(int) = signal(SIGBUS, survive);
+	sighandler_t before = signal(SIGBUS, survive);
 	int err = madvise(page, sysconf(_SC_PAGESIZE), MADV_HWPOISON) ?
 		  -errno : 0;
 
