@@ -18,9 +18,12 @@
 #define PAGE		4096UL
 #define SWEEP_MAX	2000
 #define SHMEM_ENABLED	"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
-/* Sessions, and files of a kind: more than there are failures that do not matter */
-#define SESSIONS	8
-#define COPIES		24
+/*
+ * Sessions, and files of a kind: more than there are failures that do not matter,
+ * which are many more in kernels that keep records of all objects.
+ */
+#define SESSIONS	(8 * slower())
+#define COPIES		(24 * slower())
 /* What a jump is refused with when all its allocations were made */
 #define REFUSED		130
 
@@ -338,7 +341,8 @@ static void sweep_claim(struct note *note)
 	close(swept.dev);
 }
 
-UPDATE_TEST(failing, failing_claim, .stage = { many_sessions, sweep_claim });
+UPDATE_TEST(failing, failing_claim, .stage = { many_sessions, sweep_claim },
+	    .timeout = 120);
 
 /* ---- RETRIEVE_FD ---- */
 
@@ -389,7 +393,7 @@ static void sweep_restore(struct note *note)
 }
 
 UPDATE_TEST(failing, failing_retrieval, .stage = { many_files, sweep_restore },
-	    .timeout = 120);
+	    .timeout = 300);
 
 /* ---- FINISH of a session: half of its files are retrieved, half are not ---- */
 
@@ -433,7 +437,7 @@ static void sweep_finish(struct note *note)
 	close(swept.dev);
 }
 
-UPDATE_TEST(failing, failing_finish, .timeout = 120,
+UPDATE_TEST(failing, failing_finish, .timeout = 300,
 	    .stage = { many_sessions, sweep_finish });
 
 /* ---- FINISH of the update: the last test, as it takes all that is left ---- */

@@ -92,7 +92,7 @@ static void buffers_after(struct note *note)
 UPDATE_TEST(base, torture_numbers, .stage = { one_file, numbers_after },
 	    .timeout = 60);
 UPDATE_TEST(base, torture_sizes, .stage = { one_file, sizes_after },
-	    .timeout = 120);
+	    .timeout = 300);
 UPDATE_TEST(base, torture_buffers, .stage = { one_file, buffers_after },
 	    .timeout = 60);
 
