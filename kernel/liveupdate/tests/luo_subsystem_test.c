@@ -102,10 +102,15 @@ static void del_three(void)
 	luo_subsystem_del(&mock->luo, &a);
 }
 
+static void forget_calls(void)
+{
+	memset(mock->calls, 0, sizeof(mock->calls));
+	mock->nr = 0;
+}
+
 #define EXPECT_CALLS(_test, _calls) do {				\
 	KUNIT_EXPECT_STREQ(_test, mock->calls, _calls);			\
-	memset(mock->calls, 0, sizeof(mock->calls));			\
-	mock->nr = 0;							\
+	forget_calls();							\
 } while (0)
 
 static void order(struct kunit *test)
@@ -289,8 +294,7 @@ static void boot_and_finish(struct kunit *test)
 	add_three(test);
 	KUNIT_EXPECT_EQ(test, luo_subsystem_get_data(luo, &a, &data), -ENOENT);
 	hand_over(test);
-	mock->nr = 0;
-	memset(mock->calls, 0, sizeof(mock->calls));
+	forget_calls();
 
 	KUNIT_EXPECT_EQ(test, luo_subsystem_get_data(luo, &b, &data), 0);
 	KUNIT_EXPECT_EQ(test, data, 'b');
@@ -323,8 +327,7 @@ static void boot_once(struct kunit *test)
 	hand_over(test);
 	del_three();
 	luo_transition_boot(luo);
-	mock->nr = 0;
-	memset(mock->calls, 0, sizeof(mock->calls));
+	forget_calls();
 	scoped_guard(rwsem_write, &luo->transition)
 		KUNIT_EXPECT_EQ(test, luo_subsystems_check_carry(luo), -ENOENT);
 	add_three(test);
@@ -348,8 +351,7 @@ static void failed_boot(struct kunit *test)
 	       sizeof(c));
 	add_three(test);
 	hand_over(test);
-	mock->nr = 0;
-	memset(mock->calls, 0, sizeof(mock->calls));
+	forget_calls();
 	mock->fail = 'B';
 	mock->fail_name = 'b';
 	luo_transition_boot(luo);
@@ -368,8 +370,7 @@ static void boot_after_failed(struct kunit *test)
 
 	add_three(test);
 	hand_over(test);
-	mock->nr = 0;
-	memset(mock->calls, 0, sizeof(mock->calls));
+	forget_calls();
 	mock->fail = 'B';
 	mock->fail_name = 'b';
 	luo_transition_boot(luo);
@@ -397,8 +398,7 @@ static void damaged_boot(struct kunit *test)
 	hand_over(test);
 	del_three();
 	luo_transition_boot(luo);
-	mock->nr = 0;
-	memset(mock->calls, 0, sizeof(mock->calls));
+	forget_calls();
 	mock->fail = 'B';
 	mock->fail_name = 'a';
 	mock->err = -EUCLEAN;

@@ -526,22 +526,30 @@ static void reserved_after(struct note *note)
 UPDATE_TEST(hugetlb, huge_reserved,
 	    .stage = { reserved_before, reserved_after });
 
-/* With a pool that is too small, the file waits until it is larger */
-static void waiting_after(struct note *note)
+/* With so few free pages, the file cannot be retrieved, and the pool stays as it is */
+static void check_too_small(int session, const struct pool *before, long free)
 {
-	int session = session_claim(note, "");
-	struct pool before = pool_now(HUGE), small;
-	int fd;
+	struct pool small;
 
-	pool_resize(HUGE, before.nr - before.free + RESERVED - 4);
+	pool_resize(HUGE, before->nr - before->free + free);
 	small = pool_now(HUGE);
-	CHECK_EQ(RESERVED - 4, small.free);
+	CHECK_EQ(free, small.free);
 	for (int i = 0; i < 3; i++) {
 		CHECK_EQ(-ENOMEM, luo_restore(session, 1));
 		CHECK_POOL(HUGE, &small, 0, 0, 0, 0);
 	}
-	pool_resize(HUGE, before.nr);
-	CHECK_POOL(HUGE, &before, 0, 0, 0, 0);
+	pool_resize(HUGE, before->nr);
+	CHECK_POOL(HUGE, before, 0, 0, 0, 0);
+}
+
+/* With a pool that is too small, the file waits until it is larger */
+static void waiting_after(struct note *note)
+{
+	int session = session_claim(note, "");
+	struct pool before = pool_now(HUGE);
+	int fd;
+
+	check_too_small(session, &before, RESERVED - 4);
 	fd = OK(luo_restore(session, 1));
 	check_reserved(fd, &before);
 	OK(luo_finish(session));
@@ -576,17 +584,9 @@ static void two_regions_before(struct note *note)
 static void two_regions_after(struct note *note)
 {
 	int session = session_claim(note, ""), fd;
-	struct pool before = pool_now(HUGE), small;
+	struct pool before = pool_now(HUGE);
 
-	pool_resize(HUGE, before.nr - before.free + 10);
-	small = pool_now(HUGE);
-	CHECK_EQ(10, small.free);
-	for (int i = 0; i < 3; i++) {
-		CHECK_EQ(-ENOMEM, luo_restore(session, 1));
-		CHECK_POOL(HUGE, &small, 0, 0, 0, 0);
-	}
-	pool_resize(HUGE, before.nr);
-	CHECK_POOL(HUGE, &before, 0, 0, 0, 0);
+	check_too_small(session, &before, 10);
 	fd = OK(luo_restore(session, 1));
 	CHECK_POOL(HUGE, &before, 4, 0, 6 + 8, 4);
 	OK(content_check(fd, HUGE, 4 * HUGE, 31));
