@@ -20,6 +20,8 @@
 /^    1\.\.[0-9]+/ && open {
 	split($1, plan, /\.\./)
 	planned += plan[2]
+	lines = 0
+	next
 }
 
 /^    (not )?ok [0-9]+ / {
@@ -29,9 +31,14 @@
 	failed += verdict == "FAIL"
 	sub(/^ *(not )?ok [0-9]+ (- )?/, "")
 	sub(/ *# .*/, "")
-	print verdict, suite "." $1
+	result(verdict, suite "." $1)
 	cases++
-	ran++
+	next
+}
+
+/^    / && open {
+	sub(/^ *(# )?/, "")
+	say($0)
 }
 
 /^(not )?ok [0-9]+ / {

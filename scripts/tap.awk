@@ -2,7 +2,7 @@
 #
 # Reads the TAP of one run of test programs; prints one line per test:
 #	ok NAME | FAIL NAME | skip NAME
-# and, when the run did not do what it had planned, "early REASON": what it said
+# with "said" lines as in results.awk; and, when the run did not do what it had planned, "early REASON": what it said
 # when it gave up, if it did.
 # Several plans, of several programs, add up.
 
@@ -29,16 +29,16 @@
 	result(verdict, $0 == "" ? "test" (ran + 1) : $0)
 }
 
+/^#/ {
+	sub(/^# */, "")
+	say($0)
+	next
+}
+
 /^Bail out!/ {
 	sub(/^Bail out! */, "")
 	reason = $0
 	next
-}
-
-function result(verdict, name)
-{
-	print verdict, name
-	ran++
 }
 
 END {
