@@ -247,12 +247,12 @@ static long lost_kib(int (*action)(int session, int fd), int session, int fd)
 	long least = 1L << 40;
 
 	for (int i = 0; i < 5; i++) {
-		long before = meminfo_kib("MemFree");
+		long before = memory_free_kib();
 		long lost;
 
 		if (action(session, fd))
 			return 1L << 40;
-		lost = before - meminfo_kib("MemFree");
+		lost = before - memory_free_kib();
 		if (lost < least)
 			least = lost;
 	}
@@ -299,9 +299,9 @@ TEST_F(memfd, content_is_freed_with_session_and_file)
 		close(fd);
 		close(session);
 		if (!i)
-			before = meminfo_kib("MemFree");
+			before = memory_free_kib();
 	}
-	lost = before - meminfo_kib("MemFree");
+	lost = before - memory_free_kib();
 	EXPECT_GT(8 * 1024, lost);
 }
 

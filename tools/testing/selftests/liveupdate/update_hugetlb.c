@@ -95,11 +95,11 @@ static void check_pool(int line, uint64_t size, const struct pool *before,
 static void check_freed(long before, long kib)
 {
 	for (int i = 0; i < 50; i++) {
-		if (meminfo_kib("MemFree") >= before + kib - kib / 16)
+		if (memory_free_kib() >= before + kib - kib / 16)
 			break;
 		usleep(100000);
 	}
-	CHECK_BETWEEN(before + kib - kib / 16, meminfo_kib("MemFree"),
+	CHECK_BETWEEN(before + kib - kib / 16, memory_free_kib(),
 		      before + kib + kib / 16);
 }
 
@@ -660,7 +660,7 @@ static void unasked_after(struct note *note)
 {
 	int session = session_claim(note, "");
 	struct pool before = pool_now(HUGE);
-	long free = meminfo_kib("MemFree");
+	long free = memory_free_kib();
 
 	OK(luo_finish(session));
 	check_freed(free, 16 * 2048);
@@ -673,7 +673,7 @@ UPDATE_TEST(hugetlb, huge_finished_unasked,
 static void hugetlb_total_after(struct note *note)
 {
 	int session = session_claim(note, "");
-	long huge = meminfo_kib("Hugetlb"), free = meminfo_kib("MemFree");
+	long huge = meminfo_kib("Hugetlb"), free = memory_free_kib();
 	int fd = OK(luo_restore(session, 1));
 
 	CHECK_EQ(huge + 16 * 2048, meminfo_kib("Hugetlb"));
@@ -1304,7 +1304,7 @@ static void giant_between(struct note *note)
 
 static void giant_last(struct note *note)
 {
-	long free = meminfo_kib("MemFree");
+	long free = memory_free_kib();
 
 	giant_restored(note, true);
 	check_freed(free, GIB / KIB);
@@ -1317,7 +1317,7 @@ UPDATE_TEST(gigantic, giant_carried, .timeout = 120,
 static void giant_unasked(struct note *note)
 {
 	int session = session_claim(note, "");
-	long free = meminfo_kib("MemFree");
+	long free = memory_free_kib();
 	struct pool before = pool_now(GIB);
 
 	OK(luo_finish(session));
@@ -1332,12 +1332,12 @@ UPDATE_TEST(gigantic, giant_finished_unasked, .timeout = 120,
 static void nosize_after(struct note *note)
 {
 	int session = session_claim(note, "");
-	long free = meminfo_kib("MemFree");
+	long free = memory_free_kib();
 
 	CHECK(access("/sys/kernel/mm/hugepages/hugepages-1048576kB", F_OK));
 	for (int i = 0; i < 2; i++)
 		CHECK_EQ(-EOPNOTSUPP, luo_restore(session, 1));
-	CHECK_BETWEEN(free - 4096, meminfo_kib("MemFree"), free + 4096);
+	CHECK_BETWEEN(free - 4096, memory_free_kib(), free + 4096);
 	OK(luo_finish(session));
 	check_freed(free, GIB / KIB);
 }

@@ -204,9 +204,9 @@ static void finish_frees_after(struct note *note)
 	int session = session_claim(note, "");
 	long before, freed;
 
-	before = meminfo_kib("MemFree");
+	before = memory_free_kib();
 	OK(luo_finish(session));
-	freed = meminfo_kib("MemFree") - before;
+	freed = memory_free_kib() - before;
 	/* The module itself takes up to 2 MiB */
 	CHECK_BETWEEN(5 * 1024, freed, 9 * 1024);
 	close(session);

@@ -574,9 +574,9 @@ static void again_and_again_after(struct note *note)
 		OK(luo_restore(session, 2 - i % 2));
 		close(session);
 		if (i == 20)
-			before = meminfo_kib("MemFree");
+			before = memory_free_kib();
 	}
-	CHECK_BETWEEN(-1024, before - meminfo_kib("MemFree"), 1024);
+	CHECK_BETWEEN(-1024, before - memory_free_kib(), 1024);
 	check_two_files(note);
 }
 
@@ -708,10 +708,10 @@ UPDATE_TEST(base, finish_sets_files_free, .stage = { two_files, finish_after });
 static void finish_frees_after(struct note *note)
 {
 	int session = session_claim(note, "");
-	long before = meminfo_kib("MemFree"), freed;
+	long before = memory_free_kib(), freed;
 
 	OK(luo_finish(session));
-	freed = meminfo_kib("MemFree") - before;
+	freed = memory_free_kib() - before;
 	close(session);
 	CHECK_BETWEEN(44 * 1024, freed, 64 * 1024);
 }
@@ -727,10 +727,10 @@ static void finish_frees_retrieved_after(struct note *note)
 
 	close(OK(luo_restore(session, 1)));
 	close(OK(luo_restore(session, 1)));
-	before = meminfo_kib("MemFree");
+	before = memory_free_kib();
 	OK(luo_finish(session));
 	close(session);
-	freed = meminfo_kib("MemFree") - before;
+	freed = memory_free_kib() - before;
 	CHECK_BETWEEN(44 * 1024, freed, 64 * 1024);
 }
 
