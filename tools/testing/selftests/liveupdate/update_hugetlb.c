@@ -795,7 +795,7 @@ UPDATE_TEST(scratch, huge_leaves_scratch, .timeout = 180,
 /* ---- Allocations that fail ---- */
 
 /* Where a failure does not matter, the call works, and the sweep needs another copy */
-#define COPIES	12
+#define COPIES	20
 
 struct swept {
 	int session[COPIES], fd[COPIES];
