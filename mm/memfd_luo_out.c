@@ -447,14 +447,15 @@ static int collect_gaps(struct file *file, struct memfd_luo_out *out)
 
 /*
  * Whether the file has no page but those that are kept, which cannot go away. On
- * its way to swap or back a page can be counted twice, which does no harm.
+ * its way to swap or back a page can be counted twice, and one that was lost there
+ * is counted for ever, which does no harm.
  */
 static bool nothing_new(struct file *file, const struct memfd_luo_out *out)
 {
 	struct shmem_inode_info *info = SHMEM_I(file_inode(file));
 
 	guard(spinlock_irq)(&info->lock);
-	return READ_ONCE(file->f_mapping->nrpages) + info->swapped ==
+	return READ_ONCE(file->f_mapping->nrpages) + info->swapped + info->lost ==
 	       out->kept.pages;
 }
 

@@ -88,6 +88,8 @@ UPDATE_TEST(memory, memory_of_two_nodes, .stage = { nodes_before, nodes_after })
 
 static void swap_on(void)
 {
+	if (meminfo_kib("SwapTotal"))
+		return;
 	CHECK_EQ(0, system("mkswap " DISK " >/dev/null 2>&1"));
 	SYS(swapon(DISK, 0));
 }
@@ -134,6 +136,74 @@ static void swapped_after(struct note *note)
 }
 
 UPDATE_TEST(memory, memory_in_swap, .stage = { swapped_before, swapped_after });
+
+/* ---- Lost in swap ---- */
+
+static int lost_session, lost_fd;
+
+static void page_out(int fd, unsigned long index)
+{
+	unsigned char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				   MAP_SHARED, fd, index * PAGE), resident;
+
+	CHECK(page != MAP_FAILED);
+	SYS(madvise(page, PAGE, MADV_POPULATE_READ));
+	/* A page on its way to the lists of pages cannot be taken from them */
+	OK(text_write("/proc/sys/vm/compact_memory", "1"));
+	SYS(madvise(page, PAGE, MADV_PAGEOUT));
+	SYS(mincore(page, PAGE, &resident));
+	CHECK_EQ(0, resident & 1);
+	munmap(page, PAGE);
+}
+
+static void cannot_read(int fd, unsigned long index)
+{
+	char byte;
+
+	CHECK_EQ(-1, pread(fd, &byte, 1, index * PAGE));
+	CHECK_EQ(EIO, errno);
+}
+
+/* The page comes after its file was preserved: it is not held yet */
+static void lost_before(struct note *note)
+{
+	swap_on();
+	lost_session = session_new(note, "");
+	lost_fd = OK(memfd_filled("lost", 0, 4 * PAGE, 1));
+	SYS(ftruncate(lost_fd, 8 * PAGE));
+	OK(luo_preserve(lost_session, lost_fd, 1));
+	OK(content_fill(lost_fd, 6 * PAGE, PAGE, 1));
+	page_out(lost_fd, 6);
+	OK(disk_fails("ram0", true));
+	cannot_read(lost_fd, 6);
+	OK(disk_fails("ram0", false));
+	cannot_read(lost_fd, 6);
+}
+
+/* In the next kernel it would look like a hole */
+static void lost_late(struct note *note)
+{
+	CHECK_EQ(-EIO, try_jump());
+	check_text(LUO_SYSFS "last_failure",
+		   "5 freeze file 1 of session memory_lost_in_swap");
+	OK(luo_unpreserve(lost_session, 1));
+	CHECK_EQ(-EIO, luo_preserve(lost_session, lost_fd, 1));
+	SYS(fallocate(lost_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      6 * PAGE, PAGE));
+	OK(luo_preserve(lost_session, lost_fd, 1));
+}
+
+static void lost_after(struct note *note)
+{
+	int session = session_claim(note, ""), fd = OK(luo_restore(session, 1));
+
+	OK(content_check(fd, 0, 4 * PAGE, 1));
+	OK(content_check_zero(fd, 4 * PAGE, 4 * PAGE));
+	OK(luo_finish(session));
+}
+
+UPDATE_TEST(memory, memory_lost_in_swap,
+	    .stage = { lost_before, lost_after }, .late = { lost_late });
 
 /* ---- Written to meanwhile ---- */
 
@@ -263,7 +333,7 @@ static void break_page(int fd, unsigned long index, int want)
 			  index * PAGE);
 
 	CHECK(page != MAP_FAILED);
-	*page = *page;
+	SYS(madvise(page, PAGE, MADV_POPULATE_WRITE));
 	CHECK_EQ(want, page_break(page));
 	munmap(page, PAGE);
 }

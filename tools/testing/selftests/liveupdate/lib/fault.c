@@ -176,6 +176,18 @@ int fault_setup(void)
 	       set("fail_page_alloc/min-order", "0");
 }
 
+/* Whether all requests to a disk fail */
+int disk_fails(const char *disk, bool fails)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/block/%s/make-it-fail", disk);
+	return set("fail_make_request/verbose", "0") ?:
+	       set("fail_make_request/times", "-1") ?:
+	       set("fail_make_request/probability", fails ? "100" : "0") ?:
+	       text_write(path, fails ? "1" : "0");
+}
+
 static int fail_nth_fd(void)
 {
 	static int fd = -1;

@@ -138,6 +138,7 @@ void *page_readonly(const void *data, size_t len);
 void *page_unmapped(void);
 void *page_stuck(void);
 int page_break(void *page);
+int disk_fails(const char *disk, bool fails);
 int page_take(void *page);
 int page_await(int uffd);
 int page_give(int uffd, void *page, const void *data);
