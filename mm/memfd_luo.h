@@ -100,6 +100,7 @@ struct memfd_luo_in {
 	u64 restored;
 };
 
+long memfd_luo_broken_pages(void);
 int memfd_luo_out_init(struct memfd_luo_out *out);
 void memfd_luo_out_destroy(struct memfd_luo_out *out);
 int memfd_luo_keep(struct memfd_luo_out *out, struct file *file);

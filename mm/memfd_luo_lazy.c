@@ -50,6 +50,7 @@
 #include <linux/xarray.h>
 
 #include "internal.h"
+#include "memfd_luo.h"
 #include "memfd_luo_lazy.h"
 
 /* Small pages of a row, at most: as many as a node of the page cache's tree can hold */
@@ -287,6 +288,23 @@ static bool row_hold(struct address_space *mapping, struct row *row)
 }
 
 /*
+ * Memory that breaks while it waits is marked page by page only; who reads a large
+ * folio looks at one mark for all of it.
+ */
+static void folio_mark_broken(struct folio *folio)
+{
+	if (!folio_test_large(folio) || !memfd_luo_broken_pages())
+		return;
+
+	for (unsigned long i = 0; i < folio_nr_pages(folio); i++) {
+		if (PageHWPoison(folio_page(folio, i))) {
+			folio_set_has_hwpoisoned(folio);
+			return;
+		}
+	}
+}
+
+/*
  * They are charged already, as memory that waits, and for a moment will be twice.
  * Nobody is to be killed for that, so it is forced, which works at once.
  */
@@ -299,6 +317,7 @@ static void row_prepare(struct row *row)
 			__folio_set_locked(row->folios[i]);
 		__folio_set_swapbacked(row->folios[i]);
 		folio_mark_uptodate(row->folios[i]);
+		folio_mark_broken(row->folios[i]);
 	}
 }
 

@@ -473,23 +473,13 @@ static bool extent_is_broken(const struct memfd_luo_extent *extent)
 	return false;
 }
 
-/* Pages of this machine that are known to be broken */
-static long broken_pages(void)
-{
-#ifdef CONFIG_MEMORY_FAILURE
-	return atomic_long_read(&num_poisoned_pages);
-#else
-	return 0;
-#endif
-}
-
 /* Pages that are kept were looked at: look again if any page broke since then */
 static int check_kept(struct memfd_luo_out *out)
 {
 	const struct memfd_luo_extent *extent;
 	struct extents_it it;
 
-	if (broken_pages() == out->broken)
+	if (memfd_luo_broken_pages() == out->broken)
 		return 0;
 
 	extents_start(&it, &out->kept);
@@ -512,6 +502,21 @@ static int collected(struct memfd_luo_out_extents *extents, int err)
 }
 
 /* ---- For the file handler ---- */
+
+/**
+ * memfd_luo_broken_pages - how many pages of this machine are known to be broken
+ *
+ * Context: Any.
+ * Return: the number, from which nothing is taken but when a page is mended.
+ */
+long memfd_luo_broken_pages(void)
+{
+#ifdef CONFIG_MEMORY_FAILURE
+	return atomic_long_read(&num_poisoned_pages);
+#else
+	return 0;
+#endif
+}
 
 /**
  * memfd_luo_out_init - begin to preserve a memfd, of which no page is listed yet
@@ -552,7 +557,7 @@ void memfd_luo_out_destroy(struct memfd_luo_out *out)
  */
 int memfd_luo_keep(struct memfd_luo_out *out, struct file *file)
 {
-	out->broken = broken_pages();
+	out->broken = memfd_luo_broken_pages();
 	return collected(&out->kept, collect_range(file, &out->kept, 0,
 						   end_of_file(file)));
 }

@@ -3,6 +3,7 @@
  * Pages that wait, after a memfd was retrieved, until they are used: whatever is
  * done to the file meanwhile, it must not show.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/mman.h>
@@ -18,6 +19,7 @@
 #include "update.h"
 
 #define PAGE		4096UL
+#define SHMEM_ENABLED	"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 
 /* Pages that come in together, and a file of many such rows */
 #define ROW		64UL
@@ -391,6 +393,68 @@ static void full_after(struct note *note)
 }
 
 LAZY_TEST(lazy_in_a_full_group, full_after);
+
+/* ---- Memory that breaks while they wait ---- */
+
+/* Behind the first page of a large folio, and in a row of small ones */
+#define BROKEN		600UL
+
+static uint64_t pfn_at(int fd, unsigned long page)
+{
+	int map_fd = SYS(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+	char *map = map_file(fd, MAP_SHARED);
+	uint64_t entry;
+
+	SYS(madvise(map, SIZE, MADV_POPULATE_READ));
+	CHECK_EQ(8, SYS(pread(map_fd, &entry, 8,
+			      ((uintptr_t)map / PAGE + page) * 8)));
+	munmap(map, SIZE);
+	close(map_fd);
+	CHECK(entry >> 63);
+	return entry & ((1ULL << 55) - 1);
+}
+
+static void broken_before(struct note *note)
+{
+	int session = session_new(note, "");
+
+	for (int i = 0; i < 2; i++) {
+		int fd;
+
+		OK(text_write(SHMEM_ENABLED, i ? "never" : "always"));
+		fd = OK(memfd_filled("broken", 0, SIZE, SEED));
+		OK(luo_preserve(session, fd, i));
+		note->value[i] = pfn_at(fd, BROKEN);
+	}
+}
+
+/* Reads end in front of it, as they do where the kernel was told in time */
+static void broken_after(struct note *note)
+{
+	int session = session_claim(note, "");
+
+	for (int i = 0; i < 2; i++) {
+		int fd = OK(luo_restore(session, i));
+		char two[2 * PAGE], pfn[32];
+
+		snprintf(pfn, sizeof(pfn), "%#lx", (unsigned long)note->value[i]);
+		/* Of memory that has no user yet, the kernel says EBUSY */
+		CHECK_EQ(-EBUSY, text_write("/sys/kernel/debug/hwpoison/corrupt-pfn",
+					    pfn));
+		CHECK_EQ(0, resident(fd));
+		CHECK_EQ((long)PAGE, pread(fd, two, sizeof(two),
+					   (BROKEN - 1) * PAGE));
+		CHECK_EQ(-1, pread(fd, two, 1, BROKEN * PAGE));
+		CHECK_EQ(EIO, errno);
+		OK(content_check(fd, 0, BROKEN * PAGE, SEED));
+		OK(content_check(fd, (BROKEN + 1) * PAGE,
+				 SIZE - (BROKEN + 1) * PAGE, SEED));
+		close(fd);
+	}
+	OK(luo_finish(session));
+}
+
+UPDATE_TEST(lazy, lazy_broken, .stage = { broken_before, broken_after });
 
 /* ---- On to swap, and on to another kernel ---- */
 
