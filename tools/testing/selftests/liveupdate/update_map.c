@@ -95,17 +95,30 @@ static uint64_t node_below(uint64_t at, struct spare *spare)
 	return node;
 }
 
-static void map_add(uint64_t node, uint64_t key, struct spare *spare)
+/*
+ * Where the table that is on the way to @key, and has @level levels below it, points to
+ * the next node; tables that are missing are made.
+ */
+static uint64_t map_slot(uint64_t node, uint64_t key, int level,
+			 struct spare *spare)
 {
-	uint64_t index;
+	uint64_t slot;
+
+	for (int above = LEVELS - 1;; above--) {
+		slot = key >> (BITMAP_BITS + above * TABLE_BITS);
+		slot = node + slot % (1 << TABLE_BITS) * sizeof(node);
+		if (above == level)
+			return slot;
+		node = node_below(slot, spare);
+	}
+}
+
+static void map_add(uint64_t map, uint64_t key, struct spare *spare)
+{
+	uint64_t node = node_below(map_slot(map, key, 0, spare), spare);
+	uint64_t index = key % (1 << BITMAP_BITS);
 	uint8_t bits;
 
-	for (int level = LEVELS - 1; level >= 0; level--) {
-		index = key >> (BITMAP_BITS + level * TABLE_BITS);
-		index %= 1 << TABLE_BITS;
-		node = node_below(node + index * sizeof(node), spare);
-	}
-	index = key % (1 << BITMAP_BITS);
 	OK(memory_read(node + index / 8, &bits, 1));
 	bits |= 1 << index % 8;
 	OK(memory_write(node + index / 8, &bits, 1));
@@ -177,18 +190,23 @@ static int huge_filled(void)
 }
 
 /* The first file is for nodes */
-static void preserve(struct note *note)
+static void preserve_with(struct note *note, int fd)
 {
-	const struct entry *entry = test_data();
 	int session = session_new(note, "");
 
 	OK(luo_preserve(session, OK(memfd_filled("nodes", 0, LEVELS * PAGE, 1)),
 			1));
-	if (entry->target == WITHIN)
-		OK(luo_preserve(session, huge_filled(), 2));
-	else
-		OK(luo_preserve(session, OK(memfd_filled("map", 0, HUGE, 2)),
-				2));
+	OK(luo_preserve(session, fd, 2));
+}
+
+static void preserve(struct note *note)
+{
+	preserve_with(note, OK(memfd_filled("map", 0, HUGE, 2)));
+}
+
+static void preserve_huge(struct note *note)
+{
+	preserve_with(note, huge_filled());
 }
 
 static void check(struct note *note)
@@ -273,6 +291,153 @@ MAP(hole, ADDRESS, 0, 0xa0000);
 MAP(around_hole, ADDRESS, 8, 0);
 MAP(beyond_ram, ADDRESS, 30, 0);
 MAP(scratch, .target = SCRATCH);
-MAP(scratch_large, .target = SCRATCH, .order = 10);
+MAP(scratch_large, .target = SCRATCH, .order = 11);
 MAP(scratch_and_more, .target = SCRATCH, .order = 12);
-MAP(within, .target = WITHIN);
+
+static const struct entry entry_within = { .target = WITHIN };
+
+UPDATE_TEST(map, map_within, .stage = { preserve_huge, check },
+	    .frozen = add_entry, .data = &entry_within);
+
+/* ---- Nodes ---- */
+
+/* What stands where the address of a node is to be */
+enum node {
+	WRONG,		/* the value */
+	IN_SCRATCH,
+	MISALIGNED,	/* a node, and something */
+	SELF,		/* a table of nothing but its own address */
+	ROOT,		/* the node that all begins with */
+};
+
+/* The way to keys of order @order, and the level that the node is on */
+struct pointer {
+	enum node node;
+	int order;
+	int level;
+	uint64_t value;
+};
+
+static uint64_t table_of_itself(struct spare *spare)
+{
+	uint64_t phys = spare_take(spare), table[PAGE / sizeof(uint64_t)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		table[i] = phys;
+	OK(memory_write(phys, table, sizeof(table)));
+	return phys;
+}
+
+static uint64_t value_of(const struct pointer *pointer,
+			 const struct kho_place *kho, struct spare *spare)
+{
+	switch (pointer->node) {
+	case IN_SCRATCH:
+		return kho->scratch;
+	case MISALIGNED:
+		return spare_take(spare) + 8;
+	case SELF:
+		return table_of_itself(spare);
+	case ROOT:
+		return kho->map;
+	default:
+		return pointer->value;
+	}
+}
+
+static void add_pointer(struct note *note)
+{
+	const struct pointer *pointer = test_data();
+	uint64_t key = 1ULL << (52 - pointer->order), slot, value;
+	struct kho_place kho = {};
+	struct place place = {};
+	struct spare spare;
+
+	OK(kho_find(&kho));
+	OK(place_find(session_name(note, ""), &place));
+	spare_find(&place, &spare);
+	slot = map_slot(kho.map, key, pointer->level, &spare);
+	OK(memory_read(slot, &value, sizeof(value)));
+	CHECK_EQ(0, value);
+	value = value_of(pointer, &kho, &spare);
+	OK(memory_write(slot, &value, sizeof(value)));
+}
+
+#define NODE(_name, ...)						\
+	static const struct pointer pointer_##_name = { __VA_ARGS__ };	\
+	UPDATE_TEST(map, map_node_##_name, .stage = { preserve, check }, \
+		    .frozen = add_pointer, .data = &pointer_##_name)
+
+/* Of these orders nothing else is preserved, so that the way there is free */
+NODE(no_order, WRONG, -2, 4, NO_RAM);
+NODE(no_ram_3, WRONG, 10, 3, NO_RAM);
+NODE(no_ram_2, WRONG, 16, 2, NO_RAM);
+NODE(no_ram_1, WRONG, 25, 1, NO_RAM);
+NODE(no_ram_0, WRONG, 29, 0, NO_RAM);
+NODE(last_page, WRONG, 17, 2, ~PAGE + 1);
+NODE(max, WRONG, 22, 1, ~0ULL);
+NODE(hole, WRONG, 26, 1, 0xa0000);
+NODE(scratch, .node = IN_SCRATCH, .order = 27, .level = 1);
+NODE(misaligned, .node = MISALIGNED, .order = 28, .level = 1);
+NODE(itself, .node = SELF, .order = 19, .level = 2);
+NODE(root, .node = ROOT, .order = 15, .level = 2);
+
+static void check_node_reported(struct note *note)
+{
+	check(note);
+	CHECK_EQ(1, times_logged("KHO: the memory map has impossible nodes"));
+}
+
+static const struct pointer pointer_reported = { WRONG, 14, 2, NO_RAM };
+
+UPDATE_TEST(map, map_node_is_reported,
+	    .stage = { preserve, check_node_reported },
+	    .frozen = add_pointer, .data = &pointer_reported);
+
+/* ---- Set "lost": no map at all ---- */
+
+/* The one number of the tree that KHO makes itself */
+static void lose_map(struct note *note)
+{
+	static const uint64_t nowhere = NO_RAM;
+	unsigned char tree[PAGE];
+	struct kho_place kho = {};
+	size_t at = 0;
+
+	OK(kho_find(&kho));
+	OK(memory_read(kho.tree, tree, sizeof(tree)));
+	while (memcmp(tree + at, &kho.map, sizeof(kho.map)))
+		CHECK(++at + sizeof(kho.map) < sizeof(tree));
+	OK(memory_write(kho.tree + at, &nowhere, sizeof(nowhere)));
+}
+
+static void lost_before(struct note *note)
+{
+	OK(luo_preserve(session_new(note, ""),
+			OK(memfd_filled("lost", 0, HUGE, 2)), 1));
+}
+
+/* Nothing came, but the kernel is there, and can be replaced by a next one */
+static void lost_after(struct note *note)
+{
+	struct liveupdate_ioctl_get_info info;
+	int dev = OK(luo_open());
+
+	OK(luo_info(dev, &info));
+	close(dev);
+	CHECK_EQ(0, info.incoming_sessions);
+	CHECK_EQ(0, info.quarantined);
+	CHECK_EQ(1, times_logged("KHO: the memory map has impossible nodes"));
+	OK(luo_preserve(session_new(note, ""),
+			OK(memfd_filled("found", 0, HUGE, 3)), 1));
+}
+
+static void found_after(struct note *note)
+{
+	int fd = OK(luo_restore(session_claim(note, ""), 1));
+
+	OK(content_check(fd, 0, HUGE, 3));
+}
+
+UPDATE_TEST(lost, map_lost, .stage = { lost_before, lost_after, found_after },
+	    .frozen = lose_map);
