@@ -394,21 +394,38 @@ UPDATE_TEST(map, map_node_is_reported,
 	    .stage = { preserve, check_node_reported },
 	    .frozen = add_pointer, .data = &pointer_reported);
 
-/* ---- Set "lost": no map at all ---- */
+/* ---- Sets "lost" and "lost_tree": nothing to begin with ---- */
 
-/* The one number of the tree that KHO makes itself */
+/* Where KHO's tree has a value of so many bytes */
+static uint64_t in_tree(const struct kho_place *kho, const void *value, size_t size)
+{
+	unsigned char tree[PAGE];
+	size_t at = 0;
+
+	OK(memory_read(kho->tree, tree, sizeof(tree)));
+	while (memcmp(tree + at, value, size))
+		CHECK(++at + size < sizeof(tree));
+	return kho->tree + at;
+}
+
 static void lose_map(struct note *note)
 {
 	static const uint64_t nowhere = NO_RAM;
-	unsigned char tree[PAGE];
 	struct kho_place kho = {};
-	size_t at = 0;
 
 	OK(kho_find(&kho));
-	OK(memory_read(kho.tree, tree, sizeof(tree)));
-	while (memcmp(tree + at, &kho.map, sizeof(kho.map)))
-		CHECK(++at + sizeof(kho.map) < sizeof(tree));
-	OK(memory_write(kho.tree + at, &nowhere, sizeof(nowhere)));
+	OK(memory_write(in_tree(&kho, &kho.map, sizeof(kho.map)), &nowhere,
+			sizeof(nowhere)));
+}
+
+/* As a KHO would that is of another version */
+static void lose_tree(struct note *note)
+{
+	static const char version[] = "kho-v";
+	struct kho_place kho = {};
+
+	OK(kho_find(&kho));
+	OK(memory_write(in_tree(&kho, version, strlen(version)), "KHO", 3));
 }
 
 static void lost_before(struct note *note)
@@ -417,7 +434,7 @@ static void lost_before(struct note *note)
 			OK(memfd_filled("lost", 0, HUGE, 2)), 1));
 }
 
-/* Nothing came, but the kernel is there, and can be replaced by a next one */
+/* Nothing came, and it is told. But the kernel can be replaced by a next one. */
 static void lost_after(struct note *note)
 {
 	struct liveupdate_ioctl_get_info info;
@@ -426,18 +443,24 @@ static void lost_after(struct note *note)
 	OK(luo_info(dev, &info));
 	close(dev);
 	CHECK_EQ(0, info.incoming_sessions);
-	CHECK_EQ(0, info.quarantined);
-	CHECK_EQ(1, times_logged("KHO: the memory map has impossible nodes"));
+	CHECK_EQ(1, info.quarantined);
+	CHECK_EQ(1, times_logged("liveupdate: handover"));
 	OK(luo_preserve(session_new(note, ""),
 			OK(memfd_filled("found", 0, HUGE, 3)), 1));
 }
 
 static void found_after(struct note *note)
 {
-	int fd = OK(luo_restore(session_claim(note, ""), 1));
+	int session = session_claim(note, ""), fd = OK(luo_restore(session, 1));
 
 	OK(content_check(fd, 0, HUGE, 3));
+	OK(luo_finish(session));
+	CHECK_EQ(0, number_in(LUO_SYSFS "quarantined"));
 }
 
 UPDATE_TEST(lost, map_lost, .stage = { lost_before, lost_after, found_after },
 	    .frozen = lose_map);
+
+UPDATE_TEST(lost_tree, tree_lost,
+	    .stage = { lost_before, lost_after, found_after },
+	    .frozen = lose_tree);
