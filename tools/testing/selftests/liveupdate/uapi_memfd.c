@@ -325,8 +325,10 @@ TEST_F(memfd, sparse_terabytes_cost_next_to_nothing)
 {
 	uint64_t start = now_ms();
 
-	EXPECT_GT(1024, lost_kib(preserve_sparse, self->session, -1));
+	for (int i = 0; i < 5; i++)
+		ASSERT_EQ(0, preserve_sparse(self->session, -1));
 	EXPECT_GT(5000, now_ms() - start);
+	EXPECT_GT(1024, lost_kib(preserve_sparse, self->session, -1));
 }
 
 TEST_F(memfd, holes_stay_holes_when_preserved)
