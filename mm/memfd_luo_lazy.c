@@ -289,7 +289,7 @@ static bool row_hold(struct address_space *mapping, struct row *row)
 
 /*
  * Memory that breaks while it waits is marked page by page only; who reads a large
- * folio looks at one mark for all of it.
+ * folio looks at one mark for all of it, under its lock.
  */
 static void folio_mark_broken(struct folio *folio)
 {
@@ -317,7 +317,6 @@ static void row_prepare(struct row *row)
 			__folio_set_locked(row->folios[i]);
 		__folio_set_swapbacked(row->folios[i]);
 		folio_mark_uptodate(row->folios[i]);
-		folio_mark_broken(row->folios[i]);
 	}
 }
 
@@ -339,6 +338,7 @@ static void row_settle(struct row *row)
 	for (unsigned int i = 0; i < row->nr; i++) {
 		folio_mark_dirty(row->folios[i]);
 		folio_add_lru(row->folios[i]);
+		folio_mark_broken(row->folios[i]);
 		if (i)
 			folio_unlock(row->folios[i]);
 		/* The reference of the entry; there is ours, too */

@@ -447,8 +447,8 @@ static int collect_gaps(struct file *file, struct memfd_luo_out *out)
 
 /*
  * Whether the file has no page but those that are kept, which cannot go away. On
- * its way to swap or back a page can be counted twice, and one that was lost there
- * is counted for ever, which does no harm.
+ * its way to swap or back a page can be counted twice, which does no harm. One that
+ * was lost there is still something that the file has.
  */
 static bool nothing_new(struct file *file, const struct memfd_luo_out *out)
 {
