@@ -50,11 +50,11 @@
 
 END {
 	if (!ran)
-		print "early no test case ran"
+		early("no test case ran")
 	else if (open)
-		print "early " suite " did not end"
+		early(suite " did not end")
 	else if (planned != ran)
-		print "early planned " planned " cases, ran " ran
+		early("planned " planned " cases, ran " ran)
 	else if (suites != ended)
-		print "early planned " suites " suites, ran " ended
+		early("planned " suites " suites, ran " ended)
 }

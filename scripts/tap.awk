@@ -10,6 +10,7 @@
 	split($1, plan, /\.\./)
 	planned += plan[2]
 	plans++
+	lines = 0
 	if (plan[2] == 0 && /SKIP/) {
 		planned++
 		result("skip", "all")
@@ -43,9 +44,9 @@
 
 END {
 	if (reason)
-		print "early " reason
+		early(reason)
 	else if (!ran)
-		print "early no test ran"
+		early("no test ran")
 	else if (plans && planned != ran)
-		print "early planned " planned " tests, ran " ran
+		early("planned " planned " tests, ran " ran)
 }
