@@ -572,11 +572,13 @@ struct held {
 /* Objects go a grace period after the call */
 static struct held held_now(void)
 {
+	struct held held;
+
 	usleep(200 * 1000 * slower());
-	return (struct held) {
-		.free_kib = memory_free_kib(),
-		.slab = memcg_stat(MEMCG, "slab_unreclaimable"),
-	};
+	/* It lets caches give up what they keep, so it comes first */
+	held.free_kib = memory_free_kib();
+	held.slab = memcg_stat(MEMCG, "slab_unreclaimable");
+	return held;
 }
 
 /*

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/kernel-page-flags.h>
 #include <linux/mman.h>
 #include <pthread.h>
 #include <sched.h>
@@ -414,6 +415,17 @@ static uint64_t pfn_at(int fd, unsigned long page)
 	return entry & ((1ULL << 55) - 1);
 }
 
+/* Whether a page is part of a large folio, and not its first one */
+static bool is_tail(uint64_t pfn)
+{
+	int fd = SYS(open("/proc/kpageflags", O_RDONLY | O_CLOEXEC));
+	uint64_t flags;
+
+	CHECK_EQ(8, SYS(pread(fd, &flags, 8, pfn * 8)));
+	close(fd);
+	return flags >> KPF_COMPOUND_TAIL & 1;
+}
+
 static void broken_before(struct note *note)
 {
 	int session = session_new(note, "");
@@ -422,9 +434,11 @@ static void broken_before(struct note *note)
 		int fd;
 
 		OK(text_write(SHMEM_ENABLED, i ? "never" : "always"));
-		fd = OK(memfd_filled("broken", 0, SIZE, SEED));
-		OK(luo_preserve(session, fd, i));
+		fd = memfd_filled("broken", 0, SIZE, SEED);
+		OK(text_write(SHMEM_ENABLED, "never"));
+		OK(luo_preserve(session, OK(fd), i));
 		note->value[i] = pfn_at(fd, BROKEN);
+		CHECK_EQ(!i, is_tail(note->value[i]));
 	}
 }
 
