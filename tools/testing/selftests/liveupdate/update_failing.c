@@ -467,8 +467,11 @@ static void sweep_finish_update(struct note *note)
 		try_without(&swept, ++nth, &failures);
 	snprintf(note->text, sizeof(note->text),
 		 "SET_EVENT(FINISH): %u points make it fail", failures);
-	/* Its files are listed, and looked for, before anything of them goes */
-	CHECK_BETWEEN(2, failures, SWEEP_MAX);
+	/*
+	 * Its files are listed, and looked for, before anything of them goes. In between,
+	 * a debug kernel has allocations that may fail, with which it works.
+	 */
+	CHECK_BETWEEN(slower() > 1 ? 1 : 2, failures, SWEEP_MAX);
 	check_freed(free, 1);
 	OK(luo_info(swept.dev, &info));
 	CHECK_EQ(LIVEUPDATE_STATE_NORMAL, info.state);
