@@ -380,7 +380,8 @@ NODE(hole, WRONG, 26, 1, 0xa0000);
 NODE(scratch, .node = IN_SCRATCH, .order = 27, .level = 1);
 NODE(misaligned, .node = MISALIGNED, .order = 28, .level = 1);
 NODE(itself, .node = SELF, .order = 19, .level = 2);
-NODE(root, .node = ROOT, .order = 15, .level = 2);
+/* What it tells of, taken for a leaf, is beyond all memory */
+NODE(root, .node = ROOT, .order = 21, .level = 1);
 
 static void check_node_reported(struct note *note)
 {
