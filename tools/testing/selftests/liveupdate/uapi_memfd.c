@@ -247,12 +247,12 @@ static long lost_kib(int (*action)(int session, int fd), int session, int fd)
 	long least = 1L << 40;
 
 	for (int i = 0; i < 5; i++) {
-		long before = memory_free_kib();
+		long before = meminfo_kib("MemFree");
 		long lost;
 
 		if (action(session, fd))
 			return 1L << 40;
-		lost = before - memory_free_kib();
+		lost = before - meminfo_kib("MemFree");
 		if (lost < least)
 			least = lost;
 	}
