@@ -103,6 +103,18 @@ void check_text(const char *path, const char *want)
 			  have, want);
 }
 
+uint64_t pfn_of(const void *address)
+{
+	int fd = SYS(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+	long page = sysconf(_SC_PAGESIZE);
+	uint64_t entry;
+
+	CHECK_EQ(8, SYS(pread(fd, &entry, 8, (uintptr_t)address / page * 8)));
+	close(fd);
+	CHECK(entry >> 63);
+	return entry & ((1ULL << 55) - 1);
+}
+
 long number_in(const char *path)
 {
 	char text[64];

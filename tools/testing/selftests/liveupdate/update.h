@@ -122,6 +122,9 @@ int session_claim(const struct note *note, const char *suffix);
 void check_text(const char *path, const char *want);
 long number_in(const char *path);
 
+/* Of a page that is mapped */
+uint64_t pfn_of(const void *address);
+
 /* A jump that has to fail; with so much memory, in bytes of slab and in pages */
 int try_jump(void);
 int try_jump_with(unsigned long space);

@@ -689,16 +689,10 @@ UPDATE_TEST(hugetlb, huge_meminfo,
 
 /* ---- Memory that the next kernel starts in ---- */
 
-static uint64_t pfn_of(void *address)
+static uint64_t huge_phys(void *address)
 {
-	int fd = SYS(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
-	uint64_t entry;
-
 	SYS(madvise(address, HUGE, MADV_POPULATE_READ));
-	CHECK_EQ(8, SYS(pread(fd, &entry, 8, (uintptr_t)address / PAGE * 8)));
-	close(fd);
-	CHECK(entry >> 63);
-	return entry & ((1ULL << 55) - 1);
+	return pfn_of(address) * PAGE;
 }
 
 static bool overlaps_scratch(uint64_t phys, uint64_t size)
@@ -728,7 +722,7 @@ static unsigned int pages_in_scratch(int fd, unsigned int pages)
 	for (unsigned int i = 0; i < pages; i++) {
 		char *map = map_page(fd, HUGE, i);
 
-		found += overlaps_scratch(pfn_of(map) * PAGE, HUGE);
+		found += overlaps_scratch(huge_phys(map), HUGE);
 		munmap(map, HUGE);
 	}
 	return found;
@@ -770,7 +764,7 @@ static void scratch_before(struct note *note)
 	/* Make some, of pages that the next kernel does not start in */
 	while (first < pages && note->value[1] < note->value[0]) {
 		char *map = map_page(fd, HUGE, first);
-		bool bad = overlaps_scratch(pfn_of(map) * PAGE, HUGE);
+		bool bad = overlaps_scratch(huge_phys(map), HUGE);
 
 		munmap(map, HUGE);
 		if (!bad) {

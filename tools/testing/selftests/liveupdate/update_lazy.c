@@ -402,17 +402,13 @@ LAZY_TEST(lazy_in_a_full_group, full_after);
 
 static uint64_t pfn_at(int fd, unsigned long page)
 {
-	int map_fd = SYS(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
 	char *map = map_file(fd, MAP_SHARED);
-	uint64_t entry;
+	uint64_t pfn;
 
 	SYS(madvise(map, SIZE, MADV_POPULATE_READ));
-	CHECK_EQ(8, SYS(pread(map_fd, &entry, 8,
-			      ((uintptr_t)map / PAGE + page) * 8)));
+	pfn = pfn_of(map + page * PAGE);
 	munmap(map, SIZE);
-	close(map_fd);
-	CHECK(entry >> 63);
-	return entry & ((1ULL << 55) - 1);
+	return pfn;
 }
 
 /* Whether a page is part of a large folio, and not its first one */

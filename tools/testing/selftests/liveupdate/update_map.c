@@ -161,6 +161,14 @@ static uint64_t key_of(const struct entry *entry, uint64_t phys)
 	return 1ULL << (52 - entry->order) | phys >> (12 + entry->order);
 }
 
+static void find_all(struct note *note, struct kho_place *kho,
+		     struct place *place, struct spare *spare)
+{
+	OK(kho_find(kho));
+	OK(place_find(session_name(note, ""), place));
+	spare_find(place, spare);
+}
+
 static void add_entry(struct note *note)
 {
 	const struct entry *entry = test_data();
@@ -169,9 +177,7 @@ static void add_entry(struct note *note)
 	struct spare spare;
 	uint64_t phys;
 
-	OK(kho_find(&kho));
-	OK(place_find(session_name(note, ""), &place));
-	spare_find(&place, &spare);
+	find_all(note, &kho, &place, &spare);
 	phys = address_of(entry, &place, &kho);
 	map_add(kho.map, key_of(entry, phys), &spare);
 }
@@ -353,9 +359,7 @@ static void add_pointer(struct note *note)
 	struct place place = {};
 	struct spare spare;
 
-	OK(kho_find(&kho));
-	OK(place_find(session_name(note, ""), &place));
-	spare_find(&place, &spare);
+	find_all(note, &kho, &place, &spare);
 	slot = map_slot(kho.map, key, pointer->level, &spare);
 	OK(memory_read(slot, &value, sizeof(value)));
 	CHECK_EQ(0, value);
