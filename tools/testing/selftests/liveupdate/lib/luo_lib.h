@@ -83,6 +83,34 @@ int content_hash(int fd, uint64_t *hash);
 int memfd_filled(const char *name, unsigned int flags, uint64_t len,
 		 uint64_t seed);
 
+/* words.c: files in which each word is another one, and is compared */
+
+/**
+ * struct words_wrong - words that are not as they were written
+ * @count:  how many
+ * @offset: of the first, in bytes
+ * @last:   of the last
+ * @have:   what the first is
+ * @want:   what it has to be
+ */
+struct words_wrong {
+	uint64_t count;
+	uint64_t offset, last;
+	uint64_t have, want;
+};
+
+uint64_t words_at(uint64_t offset, uint64_t seed);
+void words_write(uint64_t *to, uint64_t offset, size_t len, uint64_t seed);
+void words_compare(const uint64_t *have, uint64_t offset, size_t len,
+		   uint64_t seed, struct words_wrong *wrong);
+int words_fill(int fd, uint64_t offset, uint64_t len, uint64_t seed);
+int words_check(int fd, uint64_t offset, uint64_t len, uint64_t seed,
+		struct words_wrong *wrong);
+
+/* memory.c: all of the machine's */
+int memory_pinnable(unsigned long *free, unsigned long *present);
+int64_t memory_use_up(uint64_t seed);
+
 /* Where the kernel looks for the program that loads modules */
 #define MODPROBE		"/proc/sys/kernel/modprobe"
 
@@ -104,6 +132,7 @@ int fd_next_free(void);
 int fd_limit(unsigned long limit);
 int fd_send(int sock, int fd);
 int fd_receive(int sock);
+bool memcg_exists(void);
 int memcg_create(const char *name, const char *max);
 int memcg_enter(const char *name);
 int memcg_remove(const char *name);
