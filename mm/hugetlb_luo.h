@@ -11,6 +11,7 @@
 #include <linux/kho_block.h>
 #include <linux/liveupdate_chain.h>
 #include <linux/types.h>
+#include <linux/xarray.h>
 
 struct file;
 struct hstate;
@@ -63,6 +64,8 @@ struct hugetlb_luo_out {
  * @regions:  regions
  * @restored: pages that KHO has given back, counted in the order of extents; those
  *            that are in no file belong to us
+ * @moved:    folios that pages were copied to, because they are on several nodes, by
+ *            the number of the page in the order of extents
  *
  * Kept between two tries to restore it, protected by the lock of the file's
  * session.
@@ -73,6 +76,7 @@ struct hugetlb_luo_in {
 	struct luo_chain late;
 	struct luo_chain regions;
 	u64 restored;
+	struct xarray moved;
 };
 
 int hugetlb_luo_out_init(struct hugetlb_luo_out *out, struct file *file);

@@ -40,7 +40,7 @@ static bool extent_memory_ok(const struct hugetlb_luo_extent *extent,
 	u64 done;
 
 	for (done = 0; done < extent->count; done++) {
-		if (kho_preserved_order(phys) != ser->order)
+		if (kho_preserved_whole(phys) != ser->order)
 			return false;
 		phys += hugetlb_luo_page_size(ser);
 		cond_resched();

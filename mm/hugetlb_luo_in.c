@@ -6,15 +6,19 @@
 #include <linux/errno.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/gfp.h>
+#include <linux/highmem.h>
 #include <linux/hugetlb.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
 #include <linux/liveupdate_chain.h>
 #include <linux/sched/signal.h>
 #include <linux/string.h>
+#include <linux/xarray.h>
 
 #include "hugetlb_luo.h"
 #include "hugetlb_vmemmap.h"
+#include "internal.h"
 
 static bool take_chain(const struct hugetlb_luo_chain *ser,
 		       struct luo_chain *chain, size_t size)
@@ -51,6 +55,7 @@ static bool take_chains(struct hugetlb_luo_in *in)
 int hugetlb_luo_in_init(struct hugetlb_luo_in *in, u64 phys)
 {
 	memset(in, 0, sizeof(*in));
+	xa_init(&in->moved);
 	if (!phys || !kho_try_restore_folio(phys, 0))
 		return -EUCLEAN;
 
@@ -72,6 +77,7 @@ void hugetlb_luo_in_destroy(struct hugetlb_luo_in *in)
 	luo_chain_free(&in->kept);
 	luo_chain_free(&in->late);
 	luo_chain_free(&in->regions);
+	xa_destroy(&in->moved);
 	folio_put(virt_to_folio(in->ser));
 }
 
@@ -83,6 +89,7 @@ void hugetlb_luo_in_destroy(struct hugetlb_luo_in *in)
  * @done:   pages of it that are behind
  * @total:  pages of all extents that are behind
  * @late:   in the late extents, after the others
+ * @drop:   nobody wants the pages
  */
 struct walk {
 	struct hugetlb_luo_in *in;
@@ -91,6 +98,7 @@ struct walk {
 	u64 done;
 	u64 total;
 	bool late;
+	bool drop;
 };
 
 static void walk_enter(struct walk *walk, const struct luo_chain *chain)
@@ -113,27 +121,140 @@ static u64 walk_phys(const struct walk *walk)
 	       walk->done * hugetlb_luo_page_size(walk->in->ser);
 }
 
-/* Take the next page out of KHO, unless that is done. False: it is not there */
-static bool walk_restore(struct walk *walk)
+/* ---- Pages that were one of a node, and are on more than one now ---- */
+
+static struct folio *folio_new(unsigned int order, int nid)
 {
-	if (walk->total < walk->in->restored)
-		return true;
+	const gfp_t gfp = GFP_HIGHUSER_MOVABLE | __GFP_COMP | __GFP_RETRY_MAYFAIL |
+			  __GFP_NOWARN;
+	struct page *page = NULL;
 
+	if (order <= MAX_PAGE_ORDER)
+		return __folio_alloc_node(gfp, order, nid);
+
+#ifdef CONFIG_CONTIG_ALLOC
+	page = alloc_contig_frozen_pages(1UL << order, gfp, nid, NULL);
+#endif
+	if (!page)
+		return NULL;
+
+	set_page_refcounted(page);
+	return page_folio(page);
+}
+
+static struct page *nth(struct page *page, unsigned long n)
+{
+	return pfn_to_page(page_to_pfn(page) + n);
+}
+
+/* Free all pages, after they are copied to a folio, if any */
+static void pages_leave(struct page *page, unsigned int order, struct folio *to)
+{
+	for (unsigned long i = 0; i < 1UL << order; i++) {
+		if (to)
+			copy_highpage(folio_page(to, i), nth(page, i));
+		__free_page(nth(page, i));
+		cond_resched();
+	}
+}
+
+/* No folio is of several nodes: have another one for the content */
+static int page_move(struct hugetlb_luo_in *in, u64 nr, u64 phys)
+{
+	unsigned int order = in->ser->order;
+	struct folio *folio = folio_new(order, pfn_to_nid(PHYS_PFN(phys)));
+	struct page *page;
+	int err;
+
+	if (!folio)
+		return -ENOMEM;
+
+	err = xa_err(xa_store(&in->moved, nr, folio, GFP_KERNEL));
+	if (err)
+		goto put;
+
+	page = kho_try_restore_pages(phys, order);
+	if (page) {
+		pages_leave(page, order, folio);
+		return 0;
+	}
+	xa_erase(&in->moved, nr);
+	err = -EUCLEAN;
+put:
+	folio_put(folio);
+	return err;
+}
+
+/* Nobody wants it, so it need not move. -ENODATA tells that it is gone. */
+static int page_drop(struct hugetlb_luo_in *in, u64 phys)
+{
+	struct page *page = kho_try_restore_pages(phys, in->ser->order);
+
+	if (!page)
+		return -EUCLEAN;
+
+	pages_leave(page, in->ser->order, NULL);
+	return -ENODATA;
+}
+
+/* ---- Going through all pages ---- */
+
+static int walk_take(struct walk *walk)
+{
+	unsigned int order = walk->in->ser->order;
+	u64 phys = walk_phys(walk);
+
+	if (kho_preserved_order(phys) == order)
+		return kho_try_restore_folio(phys, order) ? 0 : -EUCLEAN;
 	/* Another file can have claimed the same memory since it was checked */
-	if (!kho_try_restore_folio(walk_phys(walk), walk->in->ser->order))
-		return false;
+	if (kho_preserved_whole(phys) != order)
+		return -EUCLEAN;
 
-	walk->in->restored++;
-	return true;
+	return walk->drop ? page_drop(walk->in, phys) :
+			    page_move(walk->in, walk->total, phys);
+}
+
+/* Take the next page out of KHO, unless that is done */
+static int walk_restore(struct walk *walk)
+{
+	int err;
+
+	if (walk->total < walk->in->restored)
+		return 0;
+
+	err = walk_take(walk);
+	if (!err || err == -ENODATA)
+		walk->in->restored++;
+
+	return err;
+}
+
+static struct folio *walk_folio(const struct walk *walk)
+{
+	struct folio *moved = xa_load(&walk->in->moved, walk->total);
+
+	return moved ?: pfn_folio(PHYS_PFN(walk_phys(walk)));
+}
+
+static void walk_on(struct walk *walk)
+{
+	walk->total++;
+	if (++walk->done == walk->extent->count) {
+		walk->extent = luo_chain_next(&walk->it);
+		walk->done = 0;
+	}
 }
 
 /*
  * The next page, which belongs to us; its place in the file goes to @index. NULL at
- * the end, an error when KHO does not have it (any more).
+ * the end; -EUCLEAN when KHO does not have it (any more), and -ENOMEM when there is
+ * no memory for it to move to, after which the walk does not go on. -ENODATA stands
+ * for a page that was dropped.
  */
 static struct folio *walk_next(struct walk *walk, pgoff_t *index)
 {
 	struct folio *folio;
+	int err;
 
 	if (!walk->extent && !walk->late) {
 		walk->late = true;
@@ -141,16 +262,14 @@ static struct folio *walk_next(struct walk *walk, pgoff_t *index)
 	}
 	if (!walk->extent)
 		return NULL;
-	if (!walk_restore(walk))
-		return ERR_PTR(-EUCLEAN);
 
-	folio = pfn_folio(PHYS_PFN(walk_phys(walk)));
+	err = walk_restore(walk);
+	if (err && err != -ENODATA)
+		return ERR_PTR(err);
+
+	folio = err ? ERR_PTR(err) : walk_folio(walk);
 	*index = walk->extent->index + walk->done;
-	walk->total++;
-	if (++walk->done == walk->extent->count) {
-		walk->extent = luo_chain_next(&walk->it);
-		walk->done = 0;
-	}
+	walk_on(walk);
 
 	return folio;
 }
@@ -259,8 +378,9 @@ static void commit_pages(struct inode *inode, struct hugetlb_luo_in *in)
  *
  * Context: May sleep.
  * Return: 0; -EUCLEAN when pages are not there or have no place; -EINTR when the
- * task is killed; otherwise what hugetlb_adopt_folio() or hugetlb_reserve_pages()
- * say. On failure, @in is as before.
+ * task is killed; -ENOMEM, also when there is no memory for a page of several nodes;
+ * otherwise what hugetlb_adopt_folio() or hugetlb_reserve_pages() say. On failure,
+ * @in is as before.
  */
 int hugetlb_luo_fill(struct hugetlb_luo_in *in, struct file *file,
 		     struct file *as_was)
@@ -296,8 +416,10 @@ void hugetlb_luo_discard(struct hugetlb_luo_in *in)
 	pgoff_t index;
 
 	walk_start(&walk, in);
-	while ((folio = walk_next(&walk, &index)) && !IS_ERR(folio)) {
-		folio_put(folio);
+	walk.drop = true;
+	while ((folio = walk_next(&walk, &index)) != ERR_PTR(-EUCLEAN) && folio) {
+		if (!IS_ERR(folio))
+			folio_put(folio);
 		cond_resched();
 	}
 }

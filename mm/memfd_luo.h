@@ -123,6 +123,7 @@ struct file *memfd_luo_open_as_was(struct file *file,
 bool memfd_luo_attrs_ok(const struct memfd_luo_attrs *attrs);
 unsigned int memfd_luo_piece_order(const struct memfd_luo_extent *extent,
 				   u64 done);
+bool memfd_luo_piece_ok(const struct memfd_luo_extent *extent, u64 done, int order);
 bool memfd_luo_ser_ok(const struct memfd_luo_ser *ser);
 bool memfd_luo_extents_ok(const struct memfd_luo_ser *ser,
 			  const struct luo_chain *kept,

@@ -31,9 +31,10 @@
  * @done:   pages of it that are behind, all of them in whole pieces; not all
  *
  * Pages of an extent are preserved in pieces: an extent of order 0 in powers of
- * two, as kho_preserve_pages() makes them, others folio by folio.
+ * two, as kho_preserve_pages() makes them, others folio by folio. Where nodes of
+ * this kernel meet, KHO gives them back in smaller pieces.
  *
- * Return: the order of the next piece.
+ * Return: the order of the next piece, as it was preserved.
  */
 unsigned int memfd_luo_piece_order(const struct memfd_luo_extent *extent,
 				   u64 done)
@@ -72,22 +73,32 @@ static bool extent_shape_ok(const struct memfd_luo_extent *extent, u64 size)
 	return extent->index < end && extent->pages <= end - extent->index;
 }
 
-/*
- * A piece is on one node, as KHO sees to. All of an extent have to be on the same, for
- * shmem_add_row_to_page_cache() counts the pages of more than one together.
+/**
+ * memfd_luo_piece_ok - see whether KHO's next piece can be that of an extent
+ * @extent: the extent, of good shape
+ * @done:   pages of it that are behind; not all
+ * @order:  what kho_preserved_order() says, or any other number
+ *
+ * Return: true if it does not reach beyond what was preserved as one, and has a place
+ * in the file as a folio of its own, where the extent is of folios.
  */
+bool memfd_luo_piece_ok(const struct memfd_luo_extent *extent, u64 done, int order)
+{
+	if (order < 0 || order > (int)memfd_luo_piece_order(extent, done) ||
+	    1ULL << order > extent->pages - done)
+		return false;
+
+	return !extent_order(extent) || (extent->index + done) % (1ULL << order) == 0;
+}
+
 static bool extent_memory_ok(const struct memfd_luo_extent *extent)
 {
-	u64 first = extent_phys(extent);
-	unsigned int order;
-	u64 done, phys;
+	u64 done, phys = extent_phys(extent);
+	int order;
 
 	for (done = 0; done < extent->pages; done += 1ULL << order) {
-		order = memfd_luo_piece_order(extent, done);
-		phys = first + (done << PAGE_SHIFT);
-		/* Only what is preserved can be asked for its node */
-		if (kho_preserved_order(phys) != order ||
-		    pfn_to_nid(PHYS_PFN(phys)) != pfn_to_nid(PHYS_PFN(first)))
+		order = kho_preserved_order(phys + (done << PAGE_SHIFT));
+		if (!memfd_luo_piece_ok(extent, done, order))
 			return false;
 		cond_resched();
 	}
@@ -150,7 +161,7 @@ static bool chain_ok(const struct luo_chain *chain, u64 size, u64 *pages)
  *
  * Context: May sleep. Takes no longer than memory is large.
  * Return: true if each is a place in the file, and all its memory preserved as
- * the extent says, and on one node.
+ * the extent says.
  */
 bool memfd_luo_extents_ok(const struct memfd_luo_ser *ser,
 			  const struct luo_chain *kept,

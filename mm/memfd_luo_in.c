@@ -128,7 +128,7 @@ static void walk_start(struct walk *walk, struct memfd_luo_in *in)
 /**
  * struct run - adjacent memory of an incoming memfd, taken out of KHO
  * @index: its place in the file, in pages
- * @nr:    pages, of one extent
+ * @nr:    pages, of one extent and of one node
  * @folio: the first folio; references to all of them are ours
  */
 struct run {
@@ -141,7 +141,7 @@ static bool restore_piece(u64 phys, unsigned int order, bool large)
 {
 	struct folio *folio;
 
-	if (!large || !IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
+	if (!large || !order || !IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
 		return kho_try_restore_pages(phys, order);
 
 	folio = kho_try_restore_folio(phys, order);
@@ -151,28 +151,45 @@ static bool restore_piece(u64 phys, unsigned int order, bool large)
 	return folio;
 }
 
-/* Take the next pages out of KHO, unless that is done. False: they are not there */
-static bool walk_restore(struct walk *walk, unsigned int order)
+static unsigned long walk_pfn(const struct walk *walk)
 {
-	u64 phys = extent_phys(walk->extent) + (walk->done << PAGE_SHIFT);
+	return PHYS_PFN(extent_phys(walk->extent)) + walk->done;
+}
+
+/*
+ * Take the next pages out of KHO, unless that is done. Returns the order of the piece,
+ * or -EUCLEAN: they are not there. What is taken tells of no other piece than a folio.
+ */
+static int walk_restore(struct walk *walk)
+{
+	u64 phys = PFN_PHYS(walk_pfn(walk));
+	int order;
 
 	if (walk->total < walk->in->restored)
-		return true;
+		return folio_order(pfn_folio(walk_pfn(walk)));
 
 	/* Another file can have claimed the same memory since it was checked */
-	if (!restore_piece(phys, order, extent_order(walk->extent)))
-		return false;
+	order = kho_preserved_order(phys);
+	if (!memfd_luo_piece_ok(walk->extent, walk->done, order) ||
+	    !restore_piece(phys, order, extent_order(walk->extent)))
+		return -EUCLEAN;
 
 	walk->in->restored = walk->total + (1UL << order);
-	return true;
+	return order;
+}
+
+/* Whether the next pages are on another node than the run */
+static bool walk_leaves_node(const struct walk *walk, const struct run *run)
+{
+	return run->nr && pfn_to_nid(walk_pfn(walk)) != folio_nid(run->folio);
 }
 
 /* Take the next pages of the extent into a run. False: they are not there */
 static bool walk_extend(struct walk *walk, struct run *run)
 {
-	unsigned int order = memfd_luo_piece_order(walk->extent, walk->done);
+	int order = walk_restore(walk);
 
-	if (!walk_restore(walk, order))
+	if (order < 0)
 		return false;
 
 	run->nr += 1UL << order;
@@ -184,7 +201,8 @@ static bool walk_extend(struct walk *walk, struct run *run)
 /*
  * 1 when there is a next run, 0 at the end, an error when KHO does not have it. What
  * KHO gives back is aligned in memory, and what the page cache takes, in the file:
- * so that it can take much at once, a run is of many pieces.
+ * so that it can take much at once, a run is of many pieces. It ends where another
+ * node begins, as shmem_add_row_to_page_cache() counts the pages of a row together.
  */
 static int walk_next(struct walk *walk, struct run *run)
 {
@@ -192,9 +210,10 @@ static int walk_next(struct walk *walk, struct run *run)
 		return 0;
 
 	run->index = walk->extent->index + walk->done;
-	run->folio = pfn_folio(PHYS_PFN(extent_phys(walk->extent)) + walk->done);
+	run->folio = pfn_folio(walk_pfn(walk));
 	run->nr = 0;
-	while (walk->done < walk->extent->pages && run->nr < RUN) {
+	while (walk->done < walk->extent->pages && run->nr < RUN &&
+	       !walk_leaves_node(walk, run)) {
 		if (!walk_extend(walk, run))
 			return run->nr ? 1 : -EUCLEAN;
 		cond_resched();

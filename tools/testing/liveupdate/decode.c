@@ -413,6 +413,15 @@ static void set_pieces(struct handover *handover, const struct test *test)
 	seal_memfd();
 }
 
+/* The same, where each page has become a piece of its own */
+static void set_cut_pieces(struct handover *handover, const struct test *test)
+{
+	memory_set_node(test->page, test->value);
+	kept()[0].pages = 3;
+	kept()[1] = kept()[0];
+	seal_memfd();
+}
+
 static void seal_near(void)
 {
 	struct memfd_luo_ser *ser = memfd();
@@ -801,8 +810,11 @@ static const struct test tests[] = {
 	NEAR("names_many_pages_more", name_twice, EXTENTS_A_BLOCK,
 	     EXTENTS_A_BLOCK, LOST),
 	MEMFD("extent_of_pieces", set_pieces, CONTENT, 0, WITH_PAGES(7)),
-	MEMFD("extent_begins_on_another_node", set_pieces, CONTENT, 1, LOST),
-	MEMFD("extent_ends_on_another_node", set_pieces, CONTENT + 2, 1, LOST),
+	MEMFD("extent_begins_on_another_node", set_pieces, CONTENT, 1,
+	      WITH_PAGES(7)),
+	MEMFD("extent_ends_on_another_node", set_pieces, CONTENT + 2, 1,
+	      WITH_PAGES(7)),
+	MEMFD("extent_cut_within", set_cut_pieces, CONTENT + 1, 1, WITH_PAGES(7)),
 	MEMFD("content_on_two_nodes", set_node, CONTENT + 1, 1, WHOLE),
 	MEMFD("content_not_preserved", lose_page, CONTENT, 0, LOST),
 	MEMFD("content_in_a_large_folio", set_order, CONTENT, 1, LOST),

@@ -148,6 +148,7 @@ void folio_put(struct folio *folio);
 
 int pfn_to_nid(unsigned long pfn);
 int kho_preserved_order(phys_addr_t phys);
+int kho_preserved_whole(phys_addr_t phys);
 struct folio *kho_try_restore_folio(phys_addr_t phys, unsigned int order);
 
 #endif /* _LIVEUPDATE_TEST_KERNEL_H */

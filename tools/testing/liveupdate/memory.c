@@ -204,6 +204,12 @@ int kho_preserved_order(phys_addr_t phys)
 	return folio->order;
 }
 
+/* Here nothing that was preserved is on more than one node */
+int kho_preserved_whole(phys_addr_t phys)
+{
+	return kho_preserved_order(phys);
+}
+
 struct folio *kho_try_restore_folio(phys_addr_t phys, unsigned int order)
 {
 	if (kho_preserved_order(phys) != (int)order)

@@ -63,21 +63,19 @@ static u64 read_items(const void *fdt, size_t size, const char *parent)
 	return nr;
 }
 
-/* Each piece of a good extent is preserved, within the file, and of one node */
+/* Each piece of a good extent is preserved, and within the file */
 static u64 read_extent(const struct memfd_luo_extent *extent, u64 size)
 {
 	const u64 end = DIV_ROUND_UP_ULL(size, PAGE_SIZE);
-	const unsigned long pfn = PHYS_PFN(extent_phys(extent));
-	unsigned int order;
 	u64 done;
+	int order;
 
 	must(extent->pages);
 	for (done = 0; done < extent->pages; done += 1ULL << order) {
 		must(extent->index + done < end);
-		order = memfd_luo_piece_order(extent, done);
-		must(kho_preserved_order(extent_phys(extent) +
-					 (done << PAGE_SHIFT)) == (int)order);
-		must(pfn_to_nid(pfn + done) == pfn_to_nid(pfn));
+		order = kho_preserved_order(extent_phys(extent) +
+					    (done << PAGE_SHIFT));
+		must(memfd_luo_piece_ok(extent, done, order));
 	}
 	must(done == extent->pages);
 
