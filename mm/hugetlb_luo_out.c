@@ -9,7 +9,9 @@
 #include <linux/hugetlb.h>
 #include <linux/kexec_handover.h>
 #include <linux/kho_block.h>
+#include <linux/migrate.h>
 #include <linux/pagemap.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -63,6 +65,12 @@ static void records_seal(struct hugetlb_luo_records *records, struct hugetlb_luo
 }
 
 /* ---- Pages ---- */
+
+/* Huge pages that are held while a better one is looked for */
+struct hugetlb_luo_held {
+	struct folio *folios[512];
+	unsigned int nr;
+};
 
 static u64 pages_of_file(const struct hugetlb_luo_out *out, struct file *file)
 {
@@ -147,6 +155,77 @@ static int pin_error(struct address_space *mapping, pgoff_t index, int err)
 	return err;
 }
 
+/* What pinning would not move again */
+static bool folio_can_stay(struct folio *folio)
+{
+	return folio_is_longterm_pinnable(folio) &&
+	       kho_memory_is_told(PFN_PHYS(folio_pfn(folio)), folio_size(folio));
+}
+
+/*
+ * A huge page of the pool, or a new one, that the next kernel is told of. New ones come
+ * when the pool has no more; a lower zone is asked for one when they are no better.
+ */
+static struct folio *alloc_told(struct folio *folio, unsigned long private)
+{
+	struct hugetlb_luo_held *held = (void *)private;
+	gfp_t gfp = GFP_USER | __GFP_COMP | __GFP_NOWARN;
+	struct folio *to;
+
+	while (held->nr < ARRAY_SIZE(held->folios)) {
+		to = alloc_hugetlb_folio_nodemask(folio_hstate(folio), folio_nid(folio),
+						  NULL, gfp, true);
+		if (!to || folio_can_stay(to))
+			return to;
+		held->folios[held->nr++] = to;
+		if (!folio_test_hugetlb_temporary(to))
+			continue;
+		if (gfp & __GFP_DMA32)
+			return NULL;
+		gfp |= __GFP_DMA32;
+	}
+
+	return NULL;
+}
+
+static int migrate_untold(struct list_head *list)
+{
+	struct hugetlb_luo_held *held __free(kfree) = kzalloc_obj(*held);
+	unsigned int flags;
+	int ret;
+
+	if (!held)
+		return -ENOMEM;
+
+	flags = memalloc_pin_save();
+	ret = migrate_pages(list, alloc_told, NULL, (unsigned long)held, MIGRATE_SYNC,
+			    MR_LONGTERM_PIN, NULL);
+	memalloc_pin_restore(flags);
+	while (held->nr)
+		folio_put(held->folios[--held->nr]);
+
+	return ret > 0 ? -EOPNOTSUPP : ret;
+}
+
+/*
+ * Let go of a pinned folio that the next kernel is not told of, and move it; -EAGAIN
+ * when it has moved, or somebody else is at work on it.
+ */
+static int move_untold(struct folio *folio)
+{
+	LIST_HEAD(list);
+	int err = 0;
+
+	folio_isolate_hugetlb(folio, &list);
+	unpin_folio(folio);
+	if (!list_empty(&list)) {
+		err = migrate_untold(&list);
+		putback_movable_pages(&list);
+	}
+
+	return err ?: -EAGAIN;
+}
+
 /* Pinning moves it out of scratch memory and of hugetlb's CMA, if it is there */
 static int preserve_page(struct file *file, struct hugetlb_luo_out *out,
 			 struct hugetlb_luo_records *extents, pgoff_t index)
@@ -164,7 +243,9 @@ static int preserve_page(struct file *file, struct hugetlb_luo_out *out,
 		if (nr <= 0)
 			return pin_error(file->f_mapping, index, nr ?: -EAGAIN);
 		err = preserve_pinned(out, extents, file->f_mapping, folio);
-		if (err)
+		if (err == -EADDRNOTAVAIL)
+			err = move_untold(folio);
+		else if (err)
 			unpin_folio(folio);
 		cond_resched();
 	} while (err == -EAGAIN);
@@ -420,8 +501,9 @@ void hugetlb_luo_out_destroy(struct hugetlb_luo_out *out)
  *
  * Context: May sleep.
  * Return: 0; -ENOMEM, also when a page lies in scratch memory and cannot be moved;
- * -EOPNOTSUPP when one lies in hugetlb's CMA and cannot be moved; -EHWPOISON when
- * one is broken; -EINTR when the task is killed. Nothing is preserved then.
+ * -EOPNOTSUPP when one lies in hugetlb's CMA, or in memory that the next kernel is not
+ * told of, and cannot be moved; -EHWPOISON when one is broken; -EINTR when the task is
+ * killed. Nothing is preserved then.
  */
 int hugetlb_luo_keep(struct hugetlb_luo_out *out, struct file *file)
 {

@@ -13,12 +13,15 @@
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
 #include <linux/memfd.h>
+#include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/swap.h>
+#include <linux/vmstat.h>
 
 #include "internal.h"
 #include "memfd_luo.h"
@@ -275,10 +278,60 @@ static bool find_row(struct address_space *mapping, pgoff_t *start,
 	return nr;
 }
 
+static bool folio_is_told(const struct folio *folio)
+{
+	return kho_memory_is_told(PFN_PHYS(folio_pfn(folio)), folio_size(folio));
+}
+
+/* Take pinned folios that the next kernel would not be told of off their lists */
+static void isolate_untold(struct folio **folios, long nr, struct list_head *list)
+{
+	enum lru_cache_drained drained = LRU_CACHE_NOT_DRAINED;
+	int pins;
+
+	for (long i = 0; i < nr; i++) {
+		if (folio_is_told(folios[i]))
+			continue;
+		pins = folio_has_pincount(folios[i]) ? 1 : GUP_PIN_COUNTING_BIAS;
+		lru_cache_drain_for_folio(folios[i], pins, &drained);
+		/* Somebody else is at work on it: the caller looks again */
+		if (!folio_isolate_lru(folios[i]))
+			continue;
+		list_add_tail(&folios[i]->lru, list);
+		node_stat_mod_folio(folios[i], NR_ISOLATED_ANON +
+				    folio_is_file_lru(folios[i]),
+				    folio_nr_pages(folios[i]));
+	}
+}
+
+static struct folio *alloc_told(struct folio *folio, unsigned long unused)
+{
+	gfp_t gfp = folio_test_large(folio) ? GFP_TRANSHUGE : GFP_USER;
+
+	return kho_folio_alloc((gfp & ~__GFP_MOVABLE & ~__GFP_HIGHMEM) | __GFP_NOWARN,
+			       folio_order(folio), folio_nid(folio));
+}
+
+/* Move what was isolated. It stays where it is if somebody else has pinned it */
+static int move_untold(struct list_head *list)
+{
+	int ret;
+
+	if (list_empty(list))
+		return 0;
+
+	ret = migrate_pages(list, alloc_told, NULL, 0, MIGRATE_SYNC,
+			    MR_LONGTERM_PIN, NULL);
+	putback_movable_pages(list);
+
+	return ret > 0 ? -EOPNOTSUPP : ret;
+}
+
 /*
  * Have the pages from @start on, as far as they exist one after the other, brought
- * to where they can stay: out of swap, and out of memory that is not for long, as
- * scratch memory is. They are not held there: the caller has to look again.
+ * to where they can stay: out of swap, out of memory that is not for long, as
+ * scratch memory is, and out of what the next kernel is not told of. They are not
+ * held there: the caller has to look again.
  */
 static int settle_row(struct file *file, pgoff_t start, pgoff_t limit)
 {
@@ -286,6 +339,7 @@ static int settle_row(struct file *file, pgoff_t start, pgoff_t limit)
 		kmalloc_objs(*batch, MOVE_BATCH, GFP_KERNEL_ACCOUNT);
 	loff_t last_byte = i_size_read(file_inode(file)) - 1;
 	pgoff_t end, offset;
+	LIST_HEAD(untold);
 	long nr;
 
 	if (!batch)
@@ -299,9 +353,10 @@ static int settle_row(struct file *file, pgoff_t start, pgoff_t limit)
 			      batch, MOVE_BATCH, &offset);
 	if (nr <= 0)
 		return nr ?: -EAGAIN;
+	isolate_untold(batch, nr, &untold);
 	unpin_folios(batch, nr);
 
-	return 0;
+	return move_untold(&untold);
 }
 
 /*
@@ -314,7 +369,8 @@ static bool folio_can_stay(const struct folio *folio, unsigned long *block)
 
 	if (now == *block && !folio_test_large(folio))
 		return true;
-	if (!folio_is_longterm_pinnable((struct folio *)folio))
+	if (!folio_is_longterm_pinnable((struct folio *)folio) ||
+	    !folio_is_told(folio))
 		return false;
 
 	*block = now;
@@ -552,7 +608,8 @@ void memfd_luo_out_destroy(struct memfd_luo_out *out)
  *
  * Context: May sleep, and takes locks of folios.
  * Return: 0; -ENOMEM; -EINTR when killed; -EHWPOISON when memory of a page is
- * broken; or why pages could not be brought in from swap or moved. Nothing is
+ * broken; -EOPNOTSUPP when somebody has pinned a page in memory that the next kernel
+ * is not told of; or why pages could not be brought in from swap or moved. Nothing is
  * preserved then.
  */
 int memfd_luo_keep(struct memfd_luo_out *out, struct file *file)

@@ -9,6 +9,7 @@
 
 #include <linux/compiler.h>
 #include <linux/errno.h>
+#include <linux/kexec_handover.h>
 #include <linux/kho/abi/luo.h>
 #include <linux/list.h>
 #include <linux/types.h>
@@ -262,7 +263,7 @@ static inline enum liveupdate_state liveupdate_state(void)
 
 static inline int liveupdate_reboot(void)
 {
-	return 0;
+	return kho_check_jump();
 }
 
 static inline int

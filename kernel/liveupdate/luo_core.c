@@ -265,12 +265,12 @@ EXPORT_SYMBOL_GPL(liveupdate_state);
  *
  * Context: Process context, in reboot(LINUX_REBOOT_CMD_KEXEC), with the kexec
  * lock held.
- * Return: 0, also when live update is off; otherwise see
- * luo_transition_reboot(), and the kexec must not take place.
+ * Return: 0; when live update is off see kho_check_jump(), otherwise
+ * luo_transition_reboot(). If it fails the kexec must not take place.
  */
 int liveupdate_reboot(void)
 {
-	return enabled ? luo_transition_reboot(&instance) : 0;
+	return enabled ? luo_transition_reboot(&instance) : kho_check_jump();
 }
 
 /**

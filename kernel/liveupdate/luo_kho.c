@@ -139,9 +139,10 @@ int luo_handover_receive(struct luo *luo)
 	if (err)
 		return err == -ENOENT ? err : -EUCLEAN;
 
-	order = kho_preserved_order(phys);
+	/* Pages, as it can be on more than one node */
+	order = kho_preserved_whole(phys);
 	if (order < 0 || order > MAX_PAGE_ORDER || size > PAGE_SIZE << order ||
-	    !kho_try_restore_folio(phys, order))
+	    !kho_try_restore_pages(phys, order))
 		return -EUCLEAN;
 
 	err = luo_root_decode(phys_to_virt(phys), size, &luo->root);
@@ -191,7 +192,8 @@ void luo_handover_receive_sessions(struct luo *luo)
  * @luo: the orchestrator, frozen
  *
  * Context: Process context, luo.transition held for writing.
- * Return: 0, -ENOMEM, -ENOSPC.
+ * Return: 0, -ENOMEM, -ENOSPC; -EADDRNOTAVAIL when the next kernel is not told of
+ * memory that anybody, not only the orchestrator, hands over to it.
  */
 int luo_handover_write(struct luo *luo)
 {
@@ -208,7 +210,8 @@ int luo_handover_write(struct luo *luo)
 		err = set_tree(luo, luo_root_size(&root));
 	if (!err) {
 		luo_clock_stamp(&root);
-		err = luo_root_encode(luo->fdt, luo->fdt_size, &root);
+		err = luo_root_encode(luo->fdt, luo->fdt_size, &root) ?:
+		      kho_check_jump();
 	}
 	if (err)
 		luo_handover_clear(luo);
