@@ -10,6 +10,8 @@
  *   root	physical address and size, in bytes, of the root of the handover
  *   kho	physical addresses of KHO's own tree and of the root of its memory map
  *   memory	physical memory, to be read and written within a page
+ *   split	write a number, and the map of memory that the next image gets has the
+ *		last range of memory in so many entries
  *
  * Built in, as what it needs of kexec is not for modules.
  */
@@ -24,9 +26,14 @@
 #include <linux/module.h>
 #include <linux/reboot.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
+
+#ifdef CONFIG_X86
+#include <asm/e820/api.h>
+#endif
 
 /* Values of "hold" */
 #define GO	0
@@ -116,35 +123,42 @@ static int kho_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(kho);
 
-static void *memory_at(loff_t pos, size_t size)
+/* Memory of the firmware is in no other map of the kernel's */
+static void *memory_map(loff_t pos, size_t size)
 {
 	if (pos < 0 || offset_in_page(pos) + size > PAGE_SIZE ||
 	    !pfn_valid(PHYS_PFN(pos)))
 		return NULL;
 
-	return phys_to_virt(pos);
+	return memremap(pos, size, MEMREMAP_WB);
 }
 
 static ssize_t memory_read(struct file *file, char __user *to, size_t size,
 			   loff_t *pos)
 {
-	void *memory = memory_at(*pos, size);
+	void *memory = memory_map(*pos, size);
+	unsigned long left;
 
 	if (!memory)
 		return -EINVAL;
 
-	return copy_to_user(to, memory, size) ? -EFAULT : size;
+	left = copy_to_user(to, memory, size);
+	memunmap(memory);
+	return left ? -EFAULT : size;
 }
 
 static ssize_t memory_write(struct file *file, const char __user *from,
 			    size_t size, loff_t *pos)
 {
-	void *memory = memory_at(*pos, size);
+	void *memory = memory_map(*pos, size);
+	unsigned long left;
 
 	if (!memory)
 		return -EINVAL;
 
-	return copy_from_user(memory, from, size) ? -EFAULT : size;
+	left = copy_from_user(memory, from, size);
+	memunmap(memory);
+	return left ? -EFAULT : size;
 }
 
 static const struct file_operations memory_fops = {
@@ -153,6 +167,67 @@ static const struct file_operations memory_fops = {
 	.write	= memory_write,
 	.llseek	= default_llseek,
 };
+
+#ifdef CONFIG_X86
+static struct e820_entry *e820_last_memory(struct e820_table *table)
+{
+	struct e820_entry *last = NULL;
+
+	for (u32 i = 0; i < table->nr_entries; i++)
+		if (table->entries[i].type == E820_TYPE_RAM)
+			last = &table->entries[i];
+
+	return last;
+}
+
+/* The table has room for @nr entries where @entry is one */
+static void e820_split(struct e820_table *table, struct e820_entry *entry, u32 nr)
+{
+	u32 after = table->nr_entries - (entry + 1 - table->entries);
+	u64 piece = ALIGN_DOWN(entry->size / nr, PAGE_SIZE);
+	u64 end = entry->addr + entry->size;
+
+	memmove(entry + nr, entry + 1, after * sizeof(*entry));
+	for (u32 i = 0; i < nr; i++, entry++) {
+		if (i) {
+			*entry = entry[-1];
+			entry->addr += piece;
+		}
+		entry->size = i + 1 < nr ? piece : end - entry->addr;
+	}
+	table->nr_entries += nr - 1;
+}
+
+/* The kernel's own table has no room to spare. It stays: others may read it */
+static int split_set(void *data, u64 nr)
+{
+	struct e820_table *table;
+
+	if (!nr || nr > E820_MAX_ENTRIES - e820_table_kexec->nr_entries)
+		return -EINVAL;
+
+	table = kzalloc_obj(*table);
+	if (!table)
+		return -ENOMEM;
+
+	memcpy(table, e820_table_kexec,
+	       offsetof(struct e820_table, entries) +
+	       e820_table_kexec->nr_entries * sizeof(struct e820_entry));
+	e820_split(table, e820_last_memory(table), nr);
+	e820_table_kexec = table;
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(split_fops, NULL, split_set, "%llu\n");
+
+static void split_create(struct dentry *dir)
+{
+	debugfs_create_file("split", 0200, dir, NULL, &split_fops);
+}
+#else
+static void split_create(struct dentry *dir)
+{
+}
+#endif
 
 static int __init mock_handover_init(void)
 {
@@ -163,6 +238,7 @@ static int __init mock_handover_init(void)
 	debugfs_create_file("root", 0400, dir, NULL, &root_fops);
 	debugfs_create_file("kho", 0400, dir, NULL, &kho_fops);
 	debugfs_create_file("memory", 0600, dir, NULL, &memory_fops);
+	split_create(dir);
 
 	return register_reboot_notifier(&reboot_block);
 }

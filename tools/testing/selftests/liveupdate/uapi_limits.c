@@ -248,6 +248,8 @@ FIXTURE(memcg) {
 FIXTURE_SETUP(memcg)
 {
 	ASSERT_EQ(0, setup_system());
+	if (!memcg_exists())
+		SKIP(return, "no memory cgroups");
 	ASSERT_EQ(0, fd_limit(10000));
 	self->dev = luo_open();
 	ASSERT_LE(0, self->dev);

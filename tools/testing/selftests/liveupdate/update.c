@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * update [-t TESTS] SET [OPTION OF load-kernel...]
+ * update [-t TESTS] SET [OPTION OF load-kernel...] [: OPTION...]...
  *
  * Runs the tests of SET, or those whose names match one of the patterns in
  * TESTS (also in the environment), through one kernel after another, and
  * reports in the last one.
  *
  * Between two kernels it calls load-kernel, which knows where the next image
- * is and sees to it that this program goes on there, with -s STAGE.
+ * is and sees to it that this program goes on there, with -s STAGE. What comes after a
+ * colon is for the next jump, and so on.
  * Notes go from one kernel to the next in a file of the working directory,
  * which has to survive: had they to cross a live update themselves, nobody
  * could tell what went wrong when nothing crosses.
@@ -69,6 +70,18 @@ void test_skip(const char *why)
 	_exit(0);
 }
 
+void need_memcg(void)
+{
+	if (!memcg_exists())
+		test_skip("no memory cgroups");
+}
+
+void need_swap(void)
+{
+	if (access("/proc/swaps", F_OK))
+		test_skip("no swap");
+}
+
 const void *test_data(void)
 {
 	return current_test->data;
@@ -121,6 +134,23 @@ long number_in(const char *path)
 
 	OK(text_read(path, text, sizeof(text)));
 	return strtol(text, NULL, 10);
+}
+
+/* In the log since the kernel started */
+unsigned int times_logged(const char *what)
+{
+	int fd = SYS(open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+	unsigned int times = 0;
+	char record[8192];
+	ssize_t n;
+
+	while ((n = read(fd, record, sizeof(record) - 1)) > 0 ||
+	       (n < 0 && errno == EPIPE)) {
+		record[n > 0 ? n : 0] = '\0';
+		times += !!strstr(record, what);
+	}
+	close(fd);
+	return times;
 }
 
 static bool chosen(const struct update_test *test, const char *set)
@@ -263,12 +293,12 @@ static void run_late(void)
 static int load_kernel(char *program, char *set, char **options)
 {
 	char number[16];
-	char *argv[32];
+	char *argv[48];
 	int argc = 0;
 
 	snprintf(number, sizeof(number), "%u", stage + 1);
 	argv[argc++] = "load-kernel";
-	while (*options && argc < 24)
+	while (*options && strcmp(*options, ":") && argc < 24)
 		argv[argc++] = *options++;
 	argv[argc++] = program;
 	argv[argc++] = "-s";
@@ -278,6 +308,9 @@ static int load_kernel(char *program, char *set, char **options)
 		argv[argc++] = (char *)only;
 	}
 	argv[argc++] = set;
+	/* The first colon goes */
+	while (*options && *++options && argc < 47)
+		argv[argc++] = *options;
 	argv[argc] = NULL;
 	return kexec_load(argv);
 }

@@ -88,6 +88,10 @@ do {									\
 			  _have, #low, #high);				\
 } while (0)
 
+/* Skip the test on a kernel that is built without these */
+void need_memcg(void);
+void need_swap(void);
+
 /* The value of a call that returns a negative errno when it fails */
 #define OK(call)							\
 ({									\
@@ -121,6 +125,9 @@ int session_claim(const struct note *note, const char *suffix);
 /* Of files in /sys and the like, which have one line */
 void check_text(const char *path, const char *want);
 long number_in(const char *path);
+
+/* How many lines of the kernel's log have it */
+unsigned int times_logged(const char *what);
 
 /* Of a page that is mapped */
 uint64_t pfn_of(const void *address);

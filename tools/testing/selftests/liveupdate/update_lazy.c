@@ -347,6 +347,7 @@ static void paid_after(struct note *note)
 	int session = session_claim(note, ""), fd;
 	long before;
 
+	need_memcg();
 	OK(memcg_create(GROUP, "max"));
 	OK(memcg_enter(GROUP));
 	before = group_bytes();
@@ -378,6 +379,7 @@ static void full_after(struct note *note)
 	int session = session_claim(note, ""), fd;
 	char max[32];
 
+	need_memcg();
 	OK(memcg_create(GROUP "-full", "max"));
 	OK(memcg_enter(GROUP "-full"));
 	fd = OK(luo_restore(session, 1));
@@ -475,6 +477,7 @@ static void swapped_after(struct note *note)
 	int fd = lazy_file(note);
 	char *map = map_file(fd, MAP_SHARED);
 
+	need_swap();
 	CHECK_EQ(0, system("mkswap " DISK " >/dev/null 2>&1"));
 	SYS(swapon(DISK, 0));
 	SYS(madvise(map, SIZE / 2, MADV_POPULATE_READ));

@@ -248,23 +248,6 @@ UPDATE_TEST(map, map_pages, .stage = { nothing, check_count },
 
 /* ---- What is said of all entries together ---- */
 
-/* In the log since the kernel started */
-static unsigned int times_logged(const char *what)
-{
-	int fd = SYS(open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-	unsigned int times = 0;
-	char record[8192];
-	ssize_t n;
-
-	while ((n = read(fd, record, sizeof(record) - 1)) > 0 ||
-	       (n < 0 && errno == EPIPE)) {
-		record[n > 0 ? n : 0] = '\0';
-		times += !!strstr(record, what);
-	}
-	close(fd);
-	return times;
-}
-
 static void check_reported(struct note *note)
 {
 	check(note);
@@ -275,6 +258,58 @@ static const struct entry entry_reported = { ADDRESS, 9, NO_RAM };
 
 UPDATE_TEST(map, map_is_reported, .stage = { preserve, check_reported },
 	    .frozen = add_entry, .data = &entry_reported);
+
+/* ---- Memory that somebody has in the next kernel ---- */
+
+/* Each kernel reserves the first MiB, which has no page that anybody preserves */
+#define TAKEN		0x10000ULL
+
+/* As KHO preserves pages: in pieces that are as large as their places let them be */
+static void add_taken(uint64_t map, uint64_t pages, struct spare *spare)
+{
+	struct entry entry = { ADDRESS, 0, 0 };
+
+	for (uint64_t i = 0; i < pages; i += 1ULL << entry.order) {
+		uint64_t at = TAKEN / PAGE + i;
+
+		entry.order = __builtin_ctzll(at);
+		while (1ULL << entry.order > pages - i)
+			entry.order--;
+		map_add(map, key_of(&entry, at * PAGE), spare);
+	}
+}
+
+/* The first extent of the first file is there, and the map says so */
+static void move_there(struct note *note)
+{
+	struct kho_place kho = {};
+	struct place place = {};
+	struct extent_ser extent;
+	struct spare spare;
+
+	find_all(note, &kho, &place, &spare);
+	/* What it had is for nodes, and nobody's afterwards */
+	OK(memory_read(place.near, &extent, sizeof(extent)));
+	add_taken(kho.map, extent.pages, &spare);
+	extent.phys = TAKEN | (extent.phys & (PAGE - 1));
+	OK(memory_write(place.near, &extent, sizeof(extent)));
+	place_fix_memfd(&place);
+}
+
+static void check_taken(struct note *note)
+{
+	int session = session_claim(note, "");
+	int fd = OK(luo_restore(session, 2));
+
+	CHECK_EQ(-EUCLEAN, luo_restore(session, 1));
+	OK(content_check(fd, 0, HUGE, 2));
+	OK(luo_finish(session));
+	CHECK_EQ(1, number_in(LUO_SYSFS "quarantined"));
+	CHECK_EQ(1, times_logged("KHO: preserved memory is in use by this kernel"));
+}
+
+UPDATE_TEST(taken, map_taken, .stage = { preserve, check_taken },
+	    .frozen = move_there);
 
 /* ---- Entries ---- */
 
@@ -399,7 +434,7 @@ UPDATE_TEST(map, map_node_is_reported,
 	    .stage = { preserve, check_node_reported },
 	    .frozen = add_pointer, .data = &pointer_reported);
 
-/* ---- Sets "lost" and "lost_tree": nothing to begin with ---- */
+/* ---- Sets "lost", "lost_tree" and "hidden": nothing to begin with ---- */
 
 /* Where KHO's tree has a value of so many bytes */
 static uint64_t in_tree(const struct kho_place *kho, const void *value, size_t size)
@@ -469,3 +504,10 @@ UPDATE_TEST(lost, map_lost, .stage = { lost_before, lost_after, found_after },
 UPDATE_TEST(lost_tree, tree_lost,
 	    .stage = { lost_before, lost_after, found_after },
 	    .frozen = lose_tree);
+
+/*
+ * From a kernel that loads whatever is asked for: memory is hidden from the next one. It
+ * ends there, as no other can be loaded with the same words: this one runs in memory
+ * that they hide.
+ */
+UPDATE_TEST(hidden, memory_hidden, .stage = { lost_before, lost_after });

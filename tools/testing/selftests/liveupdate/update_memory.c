@@ -88,6 +88,7 @@ UPDATE_TEST(memory, memory_of_two_nodes, .stage = { nodes_before, nodes_after })
 
 static void swap_on(void)
 {
+	need_swap();
 	if (meminfo_kib("SwapTotal"))
 		return;
 	CHECK_EQ(0, system("mkswap " DISK " >/dev/null 2>&1"));
@@ -285,40 +286,15 @@ UPDATE_TEST(memory, memory_written_to, .stage = { written_before, written_after 
 
 /* ---- Set "movable": half of the memory is of no use to who pins it ---- */
 
-/* Free and present pages of zones that are not movable */
-static void pinnable_memory(unsigned long *free, unsigned long *present)
-{
-	FILE *zones = fopen("/proc/zoneinfo", "r");
-	char line[256], name[32] = "";
-	unsigned long pages;
-
-	CHECK(zones);
-	*free = 0;
-	*present = 0;
-	while (fgets(line, sizeof(line), zones)) {
-		if (sscanf(line, "Node %*u, zone %31s", name) == 1)
-			continue;
-		if (!strcmp(name, "Movable"))
-			continue;
-		if (sscanf(line, " pages free %lu", &pages) == 1)
-			*free += pages;
-		if (sscanf(line, " present %lu", &pages) == 1)
-			*present += pages;
-		if (sscanf(line, " nr_free_cma %lu", &pages) == 1)
-			*free -= pages;
-	}
-	fclose(zones);
-}
-
 /* Memfds leave some of the rest to others, however much is free elsewhere */
 static void movable_before(struct note *note)
 {
 	unsigned long free, present, was;
 	int fd = SYS(memfd_create("movable", 0));
 
-	pinnable_memory(&was, &present);
+	OK(memory_pinnable(&was, &present));
 	SYS(fallocate(fd, 0, 0, 1200 * MIB));
-	pinnable_memory(&free, &present);
+	OK(memory_pinnable(&free, &present));
 	CHECK_BETWEEN(present / 9, free, was);
 	snprintf(note->text, sizeof(note->text), "%lu of %lu pages stay free",
 		 free, present);

@@ -909,6 +909,7 @@ static void small_memcg_after(struct note *note)
 {
 	int session = session_claim(note, "");
 
+	need_memcg();
 	OK(memcg_create("luo-small", "2M"));
 	CHECK_EQ(0, in_child(restore_in_small_memcg, &session));
 	in_child(restore_and_be_killed, &session);
@@ -935,6 +936,7 @@ static void charged_after(struct note *note)
 	long before;
 	int fd;
 
+	need_memcg();
 	OK(memcg_create("luo-charged", "max"));
 	OK(memcg_enter("luo-charged"));
 	before = memcg_current("luo-charged");

@@ -48,7 +48,8 @@ int setup_system(void)
 	}
 	/* Free pages that a processor keeps for itself are not in MemFree */
 	text_write("/proc/sys/vm/percpu_pagelist_high_fraction", "1000000");
-	return text_write(CGROUP_ROOT "/cgroup.subtree_control", "+memory");
+	return memcg_exists() ?
+	       text_write(CGROUP_ROOT "/cgroup.subtree_control", "+memory") : 0;
 }
 
 int text_write(const char *path, const char *text)
@@ -291,6 +292,15 @@ static int memcg_write(const char *name, const char *file, const char *text)
 
 	snprintf(path, sizeof(path), CGROUP_ROOT "/%s/%s", name, file);
 	return text_write(path, text);
+}
+
+/* Kernels can be built without them */
+bool memcg_exists(void)
+{
+	char controllers[256];
+
+	return !text_read(CGROUP_ROOT "/cgroup.controllers", controllers,
+			  sizeof(controllers)) && strstr(controllers, "memory");
 }
 
 /* A memory cgroup below the root; @max as in memory.max */
