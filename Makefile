@@ -6,6 +6,8 @@
 #   make kernel     build/bzImage, build/bzImage-b; the tree is build/linux
 #   make demo       a live update of a memcached (PLAIN=1: a plain kexec)
 #   make test       all tests; T='GLOB...' chooses by name
+#   make test-systemd  whether systemd keeps its descriptor store over live updates
+#   make test-all   make test, the above, and chosen tests on the kernels debug and distro
 #   make fuzz       hands over nonsense for SECONDS=600 to the code that reads it
 #   make bench      cost against mainline's; T='GLOB...' chooses, ROUNDS=3 rounds
 #   make check      static checks of our files
@@ -18,6 +20,8 @@
 # KERNEL=debug    the kernel that looks for faults (KASAN, leaks, ...), for make
 #                 kernel, test, demo and shell
 # KERNEL=kcsan    the one that looks for data races
+# KERNEL=distro   one that is configured as distributions configure theirs
+# KERNEL=small    one without swap, nodes and memory cgroups
 
 export V KERNEL_SRC ACCEL PLAIN KERNEL ROUNDS BUDGET BIG
 
@@ -39,6 +43,14 @@ demo:
 test:
 	@set -f; scripts/test $(T)
 
+test-systemd:
+	@scripts/test systemd
+
+test-all:
+	@TEST_ALL=1 scripts/test
+	@KERNEL=debug scripts/test kunit uapi update unwind
+	@KERNEL=distro scripts/test kunit uapi update memory full hugetlb
+
 bench:
 	@set -f; scripts/bench $(T)
 
@@ -51,4 +63,4 @@ check:
 clean:
 	rm -rf build
 
-.PHONY: help kernel stock shell demo test bench fuzz check clean
+.PHONY: help kernel stock shell demo test test-systemd test-all bench fuzz check clean

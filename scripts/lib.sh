@@ -5,8 +5,9 @@
 #
 # Environment: BUILD, folder of everything that is made (default build/);
 # V=1 shows all output of the long steps; KERNEL, which kernel: the usual one, or
-# debug or kcsan, which have configs/debug.config over the usual configuration;
-# SLOWER, how many times longer than usual the VMs may take.
+# one that has configs/KERNEL.config over the usual configuration: distro, small, or
+# debug and kcsan, which look for faults; SLOWER, how many times longer than usual the
+# VMs may take.
 
 set -euo pipefail
 
@@ -34,12 +35,16 @@ failed_at()
 # What the names of a kernel's tree, images and runs end with
 variant=${KERNEL:+-$KERNEL}
 
-# How many times longer than with the usual kernel things may take
+# How many times longer than with the usual kernel things may take, and whether it
+# looks for faults, and so takes more memory and tells what leaked
+searching=
 case ${KERNEL:-} in
-'')	slower=${SLOWER:-1} ;;
-debug)	slower=${SLOWER:-4} ;;
-kcsan)	slower=${SLOWER:-10} ;;
-*)	echo "KERNEL=$KERNEL: there are only debug and kcsan" >&2
+'' | small)
+	slower=${SLOWER:-1} ;;
+distro)	slower=${SLOWER:-2} ;;
+debug)	slower=${SLOWER:-4} searching=1 ;;
+kcsan)	slower=${SLOWER:-10} searching=1 ;;
+*)	echo "KERNEL=$KERNEL: there are only distro, small, debug and kcsan" >&2
 	exit 1 ;;
 esac
 
@@ -129,6 +134,16 @@ need_space()
 	free=$(df -Pm "$1" | awk 'NR == 2 { print $4 }')
 	((free >= $2)) ||
 		die "disk full: $1 has $free MiB free, $2 MiB are needed"
+}
+
+# Archives that the host gets Debian from; the first that has the suite wins
+debian_sites()
+{
+	# shellcheck disable=SC2016
+	apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' \
+		'Created-By: Packages' 2>/dev/null |
+		awk '$2 == "main" && $1 ~ /^https?:/ && $1 !~ /security/ &&
+		     !seen[$1]++ { print $1 }'
 }
 
 # stamp NAME [VALUE]: reads or sets a remembered value
