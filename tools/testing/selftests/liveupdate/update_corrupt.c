@@ -226,6 +226,15 @@ static uint64_t root_address(void)
 	return root.phys;
 }
 
+/* Nobody preserves that, wherever it was put at random */
+static uint64_t kernel_code(void)
+{
+	uint64_t phys;
+
+	OK(memory_kernel_code(&phys));
+	return phys;
+}
+
 static uint64_t new_value(const struct place *place,
 			  const struct corruption *corruption, uint64_t old)
 {
@@ -239,8 +248,7 @@ static uint64_t new_value(const struct place *place,
 	case SCRATCH:
 		return scratch_address();
 	case TAKEN:
-		/* Where the kernel itself is: nobody preserves that */
-		return 16 * MIB;
+		return kernel_code();
 	case ITSELF:
 		return base_of(place, fields[corruption->field].where) &
 		       ~(PAGE - 1);

@@ -109,6 +109,7 @@ int words_check(int fd, uint64_t offset, uint64_t len, uint64_t seed,
 
 /* memory.c: all of the machine's */
 int memory_pinnable(unsigned long *free, unsigned long *present);
+int memory_kernel_code(uint64_t *phys);
 int64_t memory_use_up(uint64_t seed);
 
 /* Where the kernel looks for the program that loads modules */

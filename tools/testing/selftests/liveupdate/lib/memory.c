@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The memory of the machine: how much of it can be pinned, and all that is free.
+ * The memory of the machine: how much of it can be pinned, where the kernel itself is,
+ * and all that is free.
  */
 #include <errno.h>
 #include <signal.h>
@@ -37,6 +38,27 @@ int memory_pinnable(unsigned long *free, unsigned long *present)
 	}
 	fclose(zones);
 	return 0;
+}
+
+/* Where the code of the running kernel begins, which is never preserved */
+int memory_kernel_code(uint64_t *phys)
+{
+	FILE *map = fopen("/proc/iomem", "re");
+	unsigned long long start;
+	int err = -ENOENT;
+	char line[256];
+
+	if (!map)
+		return -errno;
+	while (err && fgets(line, sizeof(line), map)) {
+		if (!strstr(line, " : Kernel code") ||
+		    sscanf(line, " %llx-", &start) != 1)
+			continue;
+		*phys = start;
+		err = 0;
+	}
+	fclose(map);
+	return err;
 }
 
 #define STEP	MIB
