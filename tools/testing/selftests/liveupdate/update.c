@@ -106,6 +106,15 @@ int session_claim(const struct note *note, const char *suffix)
 	return OK(luo_session_claim(session_name(note, suffix)));
 }
 
+void check_handover_lost(void)
+{
+	struct liveupdate_ioctl_get_info info;
+
+	OK(luo_info_now(&info));
+	CHECK_EQ(0, info.incoming_sessions);
+	CHECK_EQ(1, info.quarantined);
+}
+
 void check_text(const char *path, const char *want)
 {
 	char have[256];

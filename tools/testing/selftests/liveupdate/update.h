@@ -122,6 +122,9 @@ const char *session_name(const struct note *note, const char *suffix);
 int session_new(const struct note *note, const char *suffix);
 int session_claim(const struct note *note, const char *suffix);
 
+/* Nothing came from the previous kernel, and GET_INFO tells that something should have */
+void check_handover_lost(void);
+
 /* Of files in /sys and the like, which have one line */
 void check_text(const char *path, const char *want);
 long number_in(const char *path);

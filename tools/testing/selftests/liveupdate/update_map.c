@@ -477,13 +477,7 @@ static void lost_before(struct note *note)
 /* Nothing came, and it is told. But the kernel can be replaced by a next one. */
 static void lost_after(struct note *note)
 {
-	struct liveupdate_ioctl_get_info info;
-	int dev = OK(luo_open());
-
-	OK(luo_info(dev, &info));
-	close(dev);
-	CHECK_EQ(0, info.incoming_sessions);
-	CHECK_EQ(1, info.quarantined);
+	check_handover_lost();
 	CHECK_EQ(1, times_logged("liveupdate: handover"));
 	OK(luo_preserve(session_new(note, ""),
 			OK(memfd_filled("found", 0, HUGE, 3)), 1));

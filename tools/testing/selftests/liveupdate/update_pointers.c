@@ -153,11 +153,7 @@ static void lose_pointers(struct note *note)
 
 static void lost_after(struct note *note)
 {
-	struct liveupdate_ioctl_get_info info;
-
-	OK(luo_info_now(&info));
-	CHECK_EQ(0, info.incoming_sessions);
-	CHECK_EQ(1, info.quarantined);
+	check_handover_lost();
 	CHECK_EQ(1, times_logged("liveupdate: handover"));
 	CHECK_EQ(3, times_logged("is not in memory that was preserved, and"));
 	CHECK_EQ(0, times_logged("Revived memory reservation"));
