@@ -18,10 +18,12 @@
 #include <linux/cleanup.h>
 #include <linux/errno.h>
 #include <linux/kstrtox.h>
+#include <linux/math64.h>
 #include <linux/moduleparam.h>
 #include <linux/overflow.h>
 #include <linux/printk.h>
 #include <linux/range.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/string.h>
@@ -208,22 +210,42 @@ static int cmdline_trace_instance(struct cmdline *line, char *value)
 	return cmdline_take(line, start, memparse(at + 1, NULL));
 }
 
-/* SIZE@START, or FROM-TO:SIZE,...@START, of which any may be the one that counts */
-static int cmdline_crashkernel(struct cmdline *line, char *value)
+/* SIZE, or FROM-TO:SIZE,..., of which any may be the one that counts */
+static u64 crashkernel_size(const char *value)
 {
-	char *at = strchr(value, '@'), *colon;
-	u64 start, size;
+	const char *colon = strchr(value, ':');
+	u64 size = colon ? 0 : memparse(value, NULL);
 
-	if (!at)
-		return 0;
-
-	*at = '\0';
-	start = memparse(at + 1, NULL);
-	size = strchr(value, ':') ? 0 : memparse(value, NULL);
-	for (colon = strchr(value, ':'); colon; colon = strchr(colon + 1, ':'))
+	for (; colon; colon = strchr(colon + 1, ':'))
 		size = max(size, memparse(colon + 1, NULL));
 
-	return start ? cmdline_take(line, start, size) : 0;
+	return size;
+}
+
+/* What is preserved goes first, and the next kernel does without a crash kernel */
+static void crashkernel_look_for_room(const struct cmdline *line, u64 size)
+{
+	if (!size || size <= line->memory->room(line->memory))
+		return;
+
+	pr_warn("%s=: no %llu MiB in one piece are left beside what is preserved, the next kernel may have no crash kernel\n",
+		line->name, DIV_ROUND_UP_ULL(size, SZ_1M));
+}
+
+/* With @START behind it, it is there or nowhere */
+static int cmdline_crashkernel(struct cmdline *line, char *value)
+{
+	char *at = strchrnul(value, '@');
+	u64 start = *at ? memparse(at + 1, NULL) : 0;
+	u64 size;
+
+	*at = '\0';
+	size = crashkernel_size(value);
+	if (start)
+		return cmdline_take(line, start, size);
+
+	crashkernel_look_for_room(line, size);
+	return 0;
 }
 
 /* SIZE@START; with an end as well, it is looked for in between */
@@ -321,7 +343,8 @@ static int cmdline_whole(struct cmdline *line)
  * @text: the next kernel's command line, which is cut to pieces
  * @memory: what is known of this kernel's memory
  *
- * The first parameter that does not is told in the log.
+ * The first parameter that does not is told in the log; so is a crash kernel that finds
+ * no room.
  *
  * Context: Process context.
  * Return: 0, -EINVAL when a parameter hides memory of this kernel or uses memory that

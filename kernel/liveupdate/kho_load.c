@@ -8,10 +8,12 @@
 #include <linux/cc_platform.h>
 #include <linux/cleanup.h>
 #include <linux/cma.h>
+#include <linux/container_of.h>
 #include <linux/crash_reserve.h>
 #include <linux/dma-map-ops.h>
 #include <linux/ioport.h>
 #include <linux/kexec.h>
+#include <linux/limits.h>
 #include <linux/slab.h>
 
 #include "kexec_handover_internal.h"
@@ -65,13 +67,34 @@ static bool memory_unpreserved(u64 start, u64 last)
 	       memory_is_for_devices(start, last);
 }
 
-static const struct kho_memory this_memory = {
-	.any = memory_any,
-	.unpreserved = memory_unpreserved,
+/* A load, for which it is known where it can look for what is preserved */
+struct load {
+	struct kho_memory memory;
+	struct kho_radix_tree *tree;
 };
 
-static int load_check_cmdline(const struct kimage *image)
+static u64 load_room(const struct kho_memory *memory)
 {
+#ifdef CONFIG_CRASH_RESERVE
+	const struct load *load = container_of(memory, struct load, memory);
+
+	return kho_room_find(load->tree, CRASH_ALIGN);
+#else
+	return U64_MAX;
+#endif
+}
+
+static int load_check_cmdline(const struct kimage *image,
+			      struct kho_radix_tree *tree)
+{
+	const struct load load = {
+		.memory = {
+			.any = memory_any,
+			.unpreserved = memory_unpreserved,
+			.room = load_room,
+		},
+		.tree = tree,
+	};
 	char *text __free(kfree) = NULL;
 
 	if (!image->cmdline_buf)
@@ -81,26 +104,27 @@ static int load_check_cmdline(const struct kimage *image)
 	if (!text)
 		return -ENOMEM;
 
-	return kho_cmdline_check(text, &this_memory);
+	return kho_cmdline_check(text, &load.memory);
 }
 
 /**
  * kho_load_check - see whether an image can take over what will be handed over
  * @image: the image, of which the command line is known
+ * @tree: the memory map
  *
  * Why it cannot is told in the log.
  *
- * Context: Process context, with the lock of kexec.
+ * Context: Process context, with the lock of kexec. May take the lock of @tree.
  * Return: 0; -EOPNOTSUPP with encrypted memory, as the next kernel reads the list of
  * scratch areas before it decrypts anything; -EINVAL when the command line asks for
  * memory that may be preserved; -ENOMEM.
  */
-int kho_load_check(const struct kimage *image)
+int kho_load_check(const struct kimage *image, struct kho_radix_tree *tree)
 {
 	if (cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT)) {
 		pr_err("not loaded: memory is encrypted, boot with mem_encrypt=off, or with kho=off\n");
 		return -EOPNOTSUPP;
 	}
 
-	return load_check_cmdline(image);
+	return load_check_cmdline(image, tree);
 }

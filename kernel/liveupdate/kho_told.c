@@ -132,6 +132,17 @@ bool kho_memory_is_told(phys_addr_t phys, size_t size)
 }
 EXPORT_SYMBOL_GPL(kho_memory_is_told);
 
+/**
+ * kho_told_end - where the last memory ends that the next kernel is told of
+ *
+ * Context: Any.
+ * Return: physical address; 0 when KHO is off.
+ */
+phys_addr_t kho_told_end(void)
+{
+	return nr_ranges ? ranges[nr_ranges - 1].end : 0;
+}
+
 /* ---- Getting such memory ---- */
 
 static struct folio *folio_alloc_at(gfp_t gfp, unsigned int order, int nid)
@@ -213,28 +224,16 @@ static int check_scratch(void)
 	return 0;
 }
 
-static u64 number_of(const void *fdt, int node, const char *name)
-{
-	const void *property;
-	u64 number = 0;
-	int len;
-
-	/* It is not aligned */
-	property = fdt_getprop(fdt, node, name, &len);
-	if (property && len == sizeof(number))
-		memcpy(&number, property, sizeof(number));
-
-	return number;
-}
-
 static int check_subtrees(const void *fdt)
 {
+	u64 phys, size;
 	int node, err;
 
 	fdt_for_each_subnode(node, fdt, 0) {
-		err = told_check(number_of(fdt, node, KHO_SUB_TREE_PROP_NAME),
-				 number_of(fdt, node, KHO_SUB_TREE_SIZE_PROP_NAME),
-				 fdt_get_name(fdt, node, NULL));
+		if (!kho_tree_number(fdt, node, KHO_SUB_TREE_PROP_NAME, &phys) ||
+		    !kho_tree_number(fdt, node, KHO_SUB_TREE_SIZE_PROP_NAME, &size))
+			continue;
+		err = told_check(phys, size, fdt_get_name(fdt, node, NULL));
 		if (err)
 			return err;
 	}

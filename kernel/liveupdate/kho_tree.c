@@ -13,21 +13,32 @@
 #include <linux/kho/abi/kexec_handover.h>
 #include <linux/libfdt.h>
 #include <linux/printk.h>
+#include <linux/string.h>
 #include <linux/types.h>
 
 #include "kexec_handover_internal.h"
 
-/* A number of the tree, in the byte order of this machine. False: there is none */
-static bool __init tree_number(const void *fdt, int node, const char *name, u64 *number)
+/**
+ * kho_tree_number - read a number of KHO's tree
+ * @fdt:    the tree, of good shape
+ * @node:   offset of a node
+ * @name:   of the property, of 64 bits in the byte order of this machine
+ * @number: to fill
+ *
+ * Context: Any.
+ * Return: false when there is no such number.
+ */
+bool kho_tree_number(const void *fdt, int node, const char *name, u64 *number)
 {
-	const u64 *value;
+	const void *property;
 	int len;
 
-	value = fdt_getprop(fdt, node, name, &len);
-	if (!value || len != sizeof(*value))
+	/* It is not aligned */
+	property = fdt_getprop(fdt, node, name, &len);
+	if (!property || len != sizeof(*number))
 		return false;
 
-	*number = *value;
+	memcpy(number, property, sizeof(*number));
 	return true;
 }
 
@@ -35,8 +46,8 @@ static bool __init subtree_ok(const void *fdt, int node)
 {
 	u64 phys, size;
 
-	return tree_number(fdt, node, KHO_SUB_TREE_PROP_NAME, &phys) &&
-	       tree_number(fdt, node, KHO_SUB_TREE_SIZE_PROP_NAME, &size) &&
+	return kho_tree_number(fdt, node, KHO_SUB_TREE_PROP_NAME, &phys) &&
+	       kho_tree_number(fdt, node, KHO_SUB_TREE_SIZE_PROP_NAME, &size) &&
 	       kho_in_memory(phys, size);
 }
 

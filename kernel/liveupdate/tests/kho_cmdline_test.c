@@ -23,9 +23,19 @@ static bool memory_unpreserved(u64 start, u64 last)
 	return start >= FREE && last <= FREE_LAST;
 }
 
+/* How often it was asked for, which is for crashkernel= alone */
+static unsigned int times_asked;
+
+static u64 memory_room(const struct kho_memory *memory)
+{
+	times_asked++;
+	return SZ_64M;
+}
+
 static const struct kho_memory memory = {
 	.any = memory_any,
 	.unpreserved = memory_unpreserved,
+	.room = memory_room,
 };
 
 static void expect(struct kunit *test, const char *text, int want)
@@ -159,6 +169,25 @@ static void not_taken(struct kunit *test)
 	expect_all(test, texts, 0);
 }
 
+static void expect_asked(struct kunit *test, const char *text, unsigned int want)
+{
+	times_asked = 0;
+	expect(test, text, 0);
+	KUNIT_EXPECT_EQ_MSG(test, times_asked, want, "%s", text);
+}
+
+/* A crash kernel that has no place of its own needs room; without one, all is loaded */
+static void crash_room(struct kunit *test)
+{
+	expect_asked(test, "crashkernel=64M", 1);
+	expect_asked(test, "crashkernel=16E", 1);
+	expect_asked(test, "crashkernel=64M@0", 1);
+	expect_asked(test, "crashkernel=1G-:128M crashkernel=128M,high", 2);
+	expect_asked(test, "crashkernel=64M@768M", 0);
+	expect_asked(test, "crashkernel=0 crashkernel= crashkernel", 0);
+	expect_asked(test, "crashkernel=1G-:0,: crashkernel=x", 0);
+}
+
 /* As the kernel takes a command line apart */
 static void words(struct kunit *test)
 {
@@ -186,6 +215,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(exact_long),
 	KUNIT_CASE(taken),
 	KUNIT_CASE(not_taken),
+	KUNIT_CASE(crash_room),
 	KUNIT_CASE(words),
 	{}
 };

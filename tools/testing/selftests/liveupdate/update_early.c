@@ -95,6 +95,40 @@ CMDLINE(beyond, check_loaded, "mem=64G", "memmap=64K$64G", "memmap=1G@64G",
 	"crashkernel=64M", "cma=64M", "reserve_mem=12M:4096:trace", "memtest=4",
 	"-- mem=512M");
 
+/* How often it was said that there is no room for a crash kernel */
+static unsigned int told_of_crash(const char *words)
+{
+	unsigned int before = times_logged("may have no crash kernel");
+
+	OK(load_with(words));
+	unload();
+	return times_logged("may have no crash kernel") - before;
+}
+
+#define MOST_OF_ROOM	(600 * MIB)
+
+/* The next kernel may have little memory beside what is preserved, but for scratch */
+static void crash_room(struct note *note)
+{
+	int fd = SYS(memfd_create("room", 0)), session = session_new(note, "");
+
+	CHECK_EQ(0, told_of_crash("crashkernel=128M"));
+	CHECK_EQ(1, told_of_crash("crashkernel=2G"));
+	CHECK_EQ(1, told_of_crash("crashkernel=1G-4G:64M,4G-:2G"));
+
+	SYS(ftruncate(fd, MOST_OF_ROOM));
+	SYS(fallocate(fd, 0, 0, MOST_OF_ROOM));
+	OK(luo_preserve(session, fd, 1));
+	CHECK_EQ(1, told_of_crash("crashkernel=512M"));
+	CHECK_EQ(0, told_of_crash("crashkernel=1M crashkernel=1M,low"));
+
+	OK(luo_unpreserve(session, 1));
+	CHECK_EQ(0, told_of_crash("crashkernel=128M"));
+	close(session);
+}
+
+UPDATE_TEST(cmdline, cmdline_crash_room, .stage = { crash_room });
+
 /* ---- Set "memtest": nearly all memory is preserved, and the next kernel tests it ---- */
 
 #define TESTED		(500 * MIB)
