@@ -5,7 +5,7 @@
  *
  * The sets: "nodes", of which each kernel sees nodes of its own, which meet where
  * 32 MiB begin; and "nodes_odd", where in the first kernel all is one node, and in the
- * second four nodes of 511 MiB meet, in the middle of folios.
+ * second four nodes of 511 MiB meet: in the middle of folios and huge pages.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -312,5 +312,6 @@ NODES(nodes, large, nodes_between, .large = true, .size = 300 * MIB);
 NODES(nodes, small, nodes_between, .size = 400 * MIB);
 
 /* Two of the three places where the nodes meet are odd, and for one file each */
+NODES(nodes_odd, odd_huge, nodes_between, .huge = true, .around = 3 * ODD);
 NODES(nodes_odd, odd_large, nodes_between, .large = true, .around = ODD);
 NODES(nodes_odd, odd_small, nodes_carried, .around = 2 * ODD);

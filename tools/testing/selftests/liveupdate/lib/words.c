@@ -58,27 +58,28 @@ void words_compare(const uint64_t *have, uint64_t offset, size_t len,
 	}
 }
 
-/* Part of a file that is mapped, from a boundary of its pages on */
+/* Part of a file that is mapped, whole pages of it */
 struct window {
 	uint64_t start, size;
 	char *map;
 };
 
+/* No page more than is asked for: a mapping of huge pages reserves all that it is of */
 static int window_open(struct window *window, int fd, uint64_t offset,
 		       uint64_t len, int prot)
 {
+	uint64_t page, end;
 	struct stat st;
-	uint64_t span;
 
 	if (fstat(fd, &st))
 		return -errno;
 	/* Of huge pages, this is their size */
-	span = (uint64_t)st.st_blksize > WINDOW ? (uint64_t)st.st_blksize : WINDOW;
-	window->start = offset / span * span;
-	window->size = span;
-	if (offset + len < window->start + span)
-		window->size = (offset + len - window->start + st.st_blksize - 1) /
-			       st.st_blksize * st.st_blksize;
+	page = st.st_blksize;
+	window->start = offset / page * page;
+	end = (offset + len + page - 1) / page * page;
+	window->size = end - window->start;
+	if (window->size > WINDOW)
+		window->size = page > WINDOW ? page : WINDOW;
 	window->map = mmap(NULL, window->size, prot, MAP_SHARED, fd, window->start);
 	return window->map == MAP_FAILED ? -errno : 0;
 }
