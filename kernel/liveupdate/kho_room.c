@@ -9,6 +9,7 @@
 #include <linux/kexec_handover.h>
 #include <linux/kho_radix_tree.h>
 #include <linux/limits.h>
+#include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
@@ -19,8 +20,8 @@
 #include "kho_load.h"
 
 /* Memory is looked at in units of that size, which are taken as a whole */
-#define UNIT_SHIFT	21
-#define UNIT		(1ULL << UNIT_SHIFT)
+#define UNIT		SZ_2M
+#define UNIT_SHIFT	ilog2(UNIT)
 
 struct room {
 	/* One bit per unit: not for the next kernel to take */
