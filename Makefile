@@ -7,7 +7,7 @@
 #   make demo       a live update of a memcached (PLAIN=1: a plain kexec)
 #   make test       all tests; T='GLOB...' chooses by name
 #   make test-systemd  whether systemd keeps its descriptor store over live updates
-#   make test-all   make test, the above, and chosen tests on the kernels debug and distro
+#   make test-all   all tests on the usual kernel, on debug and on distro, and the above
 #   make fuzz       hands over nonsense for SECONDS=600 to the code that reads it
 #   make bench      cost against mainline's; T='GLOB...' chooses, ROUNDS=3 rounds
 #   make check      static checks of our files
@@ -48,8 +48,8 @@ test-systemd:
 
 test-all:
 	@TEST_ALL=1 scripts/test
-	@KERNEL=debug scripts/test kunit uapi update unwind
-	@KERNEL=distro scripts/test kunit uapi update memory full hugetlb
+	@KERNEL=distro scripts/test
+	@KERNEL=debug scripts/test
 
 bench:
 	@set -f; scripts/bench $(T)
