@@ -145,6 +145,11 @@ long number_in(const char *path)
 	return strtol(text, NULL, 10);
 }
 
+uint64_t memory_kept(void)
+{
+	return number_in("/proc/sys/vm/min_free_kbytes") * KIB;
+}
+
 /* In the log since the kernel started */
 unsigned int times_logged(const char *what)
 {

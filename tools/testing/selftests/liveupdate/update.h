@@ -129,6 +129,9 @@ void check_handover_lost(void);
 void check_text(const char *path, const char *want);
 long number_in(const char *path);
 
+/* Bytes that the kernel never lets go: more where there are transparent huge pages */
+uint64_t memory_kept(void);
+
 /* How many lines of the kernel's log have it */
 unsigned int times_logged(const char *what);
 

@@ -29,7 +29,7 @@ static_assert(sizeof(struct load) <= sizeof(((struct note *)0)->value),
 /* Of the memory that can be pinned, this kernel keeps some to load the next one */
 static uint64_t spare(unsigned long present)
 {
-	return present * PAGE / 32 + 32 * MIB;
+	return present * PAGE / 32 + 32 * MIB + memory_kept();
 }
 
 static uint64_t memory_to_take(void)

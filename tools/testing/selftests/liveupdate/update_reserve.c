@@ -28,7 +28,8 @@ static uint64_t bytes_pinnable(void)
 	unsigned long free, present;
 
 	OK(memory_pinnable(&free, &present));
-	return free * PAGE;
+	CHECK(free * PAGE > memory_kept());
+	return free * PAGE - memory_kept();
 }
 
 static void preserve(struct note *note, uint64_t size)
