@@ -186,6 +186,19 @@ static void check_there(struct note *note)
 UPDATE_TEST(cma, reserve_cma, .timeout = 300,
 	    .stage = { preserve_beside_cma, check_there });
 
+static void check_cma_refused(struct note *note)
+{
+	CHECK_EQ(1, times_logged("has memory of the previous kernel"));
+	CHECK_EQ(0, meminfo_kib("CmaTotal"));
+}
+
+/*
+ * It is new, and has an address where memory is preserved. The first kernel is the stock
+ * one, as ours refuses to load another with such words.
+ */
+UPDATE_TEST(cma_taken, reserve_cma_taken, .timeout = 300,
+	    .stage = { preserve_most, check_cma_refused });
+
 /* ---- crashkernel= ---- */
 
 static void preserve_beside_crash(struct note *note)
