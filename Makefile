@@ -22,6 +22,7 @@
 # KERNEL=kcsan    the one that looks for data races
 # KERNEL=distro   one that is configured as distributions configure theirs
 # KERNEL=small    one without swap, nodes and memory cgroups
+# KERNEL=noswap   the same, but with nodes
 
 export V KERNEL_SRC ACCEL PLAIN KERNEL ROUNDS BUDGET BIG
 

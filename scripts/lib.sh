@@ -5,9 +5,9 @@
 #
 # Environment: BUILD, folder of everything that is made (default build/);
 # V=1 shows all output of the long steps; KERNEL, which kernel: the usual one, or
-# one that has configs/KERNEL.config over the usual configuration: distro, small, or
-# debug and kcsan, which look for faults; SLOWER, how many times longer than usual the
-# VMs may take.
+# one that has configs/KERNEL.config over the usual configuration: distro, small,
+# noswap, or debug and kcsan, which look for faults; SLOWER, how many times longer than
+# usual the VMs may take.
 
 set -euo pipefail
 
@@ -39,12 +39,12 @@ variant=${KERNEL:+-$KERNEL}
 # looks for faults, and so takes more memory and tells what leaked
 searching=
 case ${KERNEL:-} in
-'' | small)
+'' | small | noswap)
 	slower=${SLOWER:-1} ;;
 distro)	slower=${SLOWER:-2} ;;
 debug)	slower=${SLOWER:-4} searching=1 ;;
 kcsan)	slower=${SLOWER:-10} searching=1 ;;
-*)	echo "KERNEL=$KERNEL: there are only distro, small, debug and kcsan" >&2
+*)	echo "KERNEL=$KERNEL: there are only distro, small, noswap, debug and kcsan" >&2
 	exit 1 ;;
 esac
 

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -164,6 +165,31 @@ static void advised_after(struct note *note)
 }
 
 LAZY_TEST(lazy_advised, advised_after);
+
+#ifndef SYS_cachestat
+#define SYS_cachestat	451
+#endif
+
+/* They were in memory all the time: nothing tells when they were reclaimed */
+static void counted_after(struct note *note)
+{
+	struct cachestat_range all = { 0, SIZE };
+	struct cachestat stat = {};
+	int fd = lazy_file(note);
+
+	SYS(syscall(SYS_cachestat, fd, &all, &stat, 0));
+	CHECK_EQ(0, stat.nr_cache);
+	CHECK_EQ(PAGES, stat.nr_evicted);
+	CHECK_EQ(0, stat.nr_recently_evicted);
+	read_page(fd, 5 * ROW);
+	SYS(syscall(SYS_cachestat, fd, &all, &stat, 0));
+	CHECK_EQ(resident(fd), stat.nr_cache);
+	CHECK_EQ(PAGES - resident(fd), stat.nr_evicted);
+	CHECK_EQ(0, stat.nr_recently_evicted);
+	OK(content_check(fd, 0, SIZE, SEED));
+}
+
+LAZY_TEST(lazy_counted, counted_after);
 
 /* A child has its own copy of what is private, and the same of what is shared */
 static void fork_after(struct note *note)
