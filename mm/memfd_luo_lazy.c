@@ -32,7 +32,7 @@
  *   in, they are shared memory of the same cgroup, whoever used them.
  * - They cannot be swapped out until they have come in.
  * - mincore(2) says that they are not resident; ``Swap`` in ``/proc/PID/smaps`` and
- *   the like has them.
+ *   the like has them, and so has ``nr_evicted`` of cachestat(2).
  */
 
 #include <linux/bitops.h>
@@ -138,8 +138,7 @@ static int payer_charge(struct memfd_luo_lazy *lazy, unsigned int order, gfp_t g
 
 static void *entry_of(struct folio *folio)
 {
-	return swp_to_radix_entry(swp_entry(SWP_MIGRATION_READ,
-					    folio_pfn(folio)));
+	return swp_to_radix_entry(swp_entry(SWP_WAITING, folio_pfn(folio)));
 }
 
 static struct folio *first_folio(void *entry)

@@ -16,15 +16,14 @@ struct inode;
 #ifdef CONFIG_LIVEUPDATE_MEMFD
 
 /*
- * The entry of pages that wait, in place of them: a migration entry of the first.
- * They are in memory, and on their way. shmem has no others of this type, and what
- * goes through entries of swap passes over those that are none, as over the marker
- * of a page that could not be read.
+ * The entry of pages that wait, in place of them, with the pfn of the first. It is of a
+ * type of its own: what goes through entries of swap passes over those that are none,
+ * as over the marker of a page that could not be read.
  */
 static inline bool memfd_luo_lazy_entry(const void *entry)
 {
 	return xa_is_value(entry) &&
-	       swp_type(radix_to_swp_entry((void *)entry)) == SWP_MIGRATION_READ;
+	       swp_type(radix_to_swp_entry((void *)entry)) == SWP_WAITING;
 }
 
 /* They count as swapped out, so the first that really is cannot be told by count */
