@@ -200,7 +200,7 @@ static void preserve_held(struct note *note)
 	iov.iov_base = map + i * PAGE;
 	SYS(pipe(ends));
 	CHECK_EQ(PAGE, SYS(vmsplice(ends[1], &iov, 1, 0)));
-	CHECK_EQ(-EOPNOTSUPP, luo_preserve(session, fd, 1));
+	CHECK_EQ(-EBUSY, luo_preserve(session, fd, 1));
 	OK(words_check(fd, 0, HUGE, 6, NULL));
 	CHECK(luo_has_files(session, 0));
 	CHECK_EQ(PAGE, SYS(read(ends[0], page, PAGE)));

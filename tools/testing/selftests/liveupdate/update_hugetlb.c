@@ -746,6 +746,39 @@ static unsigned int take_pages(int *fd)
 	return pages;
 }
 
+/* A pipe holds on to a page that has to move */
+static void hold_in_scratch(int fd, unsigned int pages, const int *ends)
+{
+	struct iovec iov = { .iov_len = PAGE };
+	unsigned int i = 0;
+	bool bad;
+
+	do {
+		CHECK(i < pages);
+		iov.iov_base = map_page(fd, HUGE, i++);
+		bad = overlaps_scratch(huge_phys(iov.iov_base), HUGE);
+		if (bad)
+			CHECK_EQ(PAGE, SYS(vmsplice(ends[1], &iov, 1, 0)));
+		munmap(iov.iov_base, HUGE);
+	} while (!bad);
+}
+
+static void check_in_use(int session, int fd, unsigned int pages)
+{
+	uint64_t start = now_ms();
+	char page[PAGE];
+	int ends[2];
+
+	SYS(pipe(ends));
+	hold_in_scratch(fd, pages, ends);
+	CHECK_EQ(-EBUSY, luo_preserve(session, fd, 1));
+	CHECK_BETWEEN(900, now_ms() - start, 20000UL * slower());
+	CHECK(luo_has_files(session, 0));
+	CHECK_EQ(PAGE, SYS(read(ends[0], page, PAGE)));
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* Pinning has to move them, where to there is room; KHO warns of others */
 static void scratch_before(struct note *note)
 {
@@ -775,6 +808,7 @@ static void scratch_before(struct note *note)
 		first++;
 	}
 	CHECK_EQ(note->value[0], note->value[1]);
+	check_in_use(session, fd, pages);
 	OK(luo_preserve(session, fd, 1));
 	close(session);
 	close(fd);
