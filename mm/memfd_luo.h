@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Live update of memfds: what its parts share. memfd_luo.c is the file handler,
- * memfd_luo_out.c preserves pages, memfd_luo_in.c restores them, memfd_luo_attrs.c
- * knows all of them but their pages, and memfd_luo_check.c looks at what comes from
- * the previous kernel.
+ * memfd_luo_out.c preserves pages, memfd_luo_move.c brings them to where they can
+ * stay, memfd_luo_in.c restores them, memfd_luo_attrs.c knows all of them but their
+ * pages, and memfd_luo_check.c looks at what comes from the previous kernel.
  */
 #ifndef _MM_MEMFD_LUO_H
 #define _MM_MEMFD_LUO_H
@@ -13,6 +13,8 @@
 #include <linux/kho_block.h>
 #include <linux/liveupdate_chain.h>
 #include <linux/types.h>
+
+#include "memfd_luo_move.h"
 
 struct file;
 struct inode;
@@ -54,6 +56,7 @@ memfd_luo_near(const struct memfd_luo_ser *ser)
  * @last:   the last extent, which may still grow, or NULL
  * @nr:     number of extents
  * @pages:  sum of their pages
+ * @patience: with those who use pages, while these are listed
  */
 struct memfd_luo_out_extents {
 	struct memfd_luo_extent *near;
@@ -63,6 +66,7 @@ struct memfd_luo_out_extents {
 	struct memfd_luo_extent *last;
 	u64 nr;
 	u64 pages;
+	struct memfd_luo_patience patience;
 };
 
 /**

@@ -12,8 +12,6 @@
 #include <linux/folio_batch.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
-#include <linux/memfd.h>
-#include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
@@ -25,9 +23,7 @@
 
 #include "internal.h"
 #include "memfd_luo.h"
-
-/* Folios that are moved at once */
-#define MOVE_BATCH		512
+#include "memfd_luo_move.h"
 
 /* Small folios that are let go between two times of giving others a turn */
 #define PUT_BATCH		512
@@ -248,136 +244,6 @@ static void extents_seal(struct memfd_luo_out_extents *extents,
 /* ---- Finding folios ---- */
 
 /*
- * Find the first pages that exist at or after *@start, and where they end. A
- * page that is swapped out exists. The search ends at @limit, and a row of pages
- * after a batch.
- */
-static bool find_row(struct address_space *mapping, pgoff_t *start,
-		     pgoff_t *end, pgoff_t limit)
-{
-	XA_STATE(xas, &mapping->i_pages, *start);
-	pgoff_t first, next = *start;
-	unsigned int nr = 0;
-	void *entry;
-
-	guard(rcu)();
-	xas_for_each(&xas, entry, limit - 1) {
-		if (xas_retry(&xas, entry))
-			continue;
-		first = round_down(xas.xa_index, 1UL << xas_get_order(&xas));
-		if (!nr)
-			*start = max(*start, first);
-		else if (first != next)
-			break;
-		next = first + (1UL << xas_get_order(&xas));
-		if (++nr == MOVE_BATCH)
-			break;
-	}
-	*end = min(next, limit);
-
-	return nr;
-}
-
-static bool folio_is_told(const struct folio *folio)
-{
-	return kho_memory_is_told(PFN_PHYS(folio_pfn(folio)), folio_size(folio));
-}
-
-/* Take pinned folios that the next kernel would not be told of off their lists */
-static void isolate_untold(struct folio **folios, long nr, struct list_head *list)
-{
-	enum lru_cache_drained drained = LRU_CACHE_NOT_DRAINED;
-	int pins;
-
-	for (long i = 0; i < nr; i++) {
-		if (folio_is_told(folios[i]))
-			continue;
-		pins = folio_has_pincount(folios[i]) ? 1 : GUP_PIN_COUNTING_BIAS;
-		lru_cache_drain_for_folio(folios[i], pins, &drained);
-		/* Somebody else is at work on it: the caller looks again */
-		if (!folio_isolate_lru(folios[i]))
-			continue;
-		list_add_tail(&folios[i]->lru, list);
-		node_stat_mod_folio(folios[i], NR_ISOLATED_ANON +
-				    folio_is_file_lru(folios[i]),
-				    folio_nr_pages(folios[i]));
-	}
-}
-
-static struct folio *alloc_told(struct folio *folio, unsigned long unused)
-{
-	gfp_t gfp = folio_test_large(folio) ? GFP_TRANSHUGE : GFP_USER;
-
-	return kho_folio_alloc((gfp & ~__GFP_MOVABLE & ~__GFP_HIGHMEM) | __GFP_NOWARN,
-			       folio_order(folio), folio_nid(folio));
-}
-
-/* Move what was isolated. It stays where it is if somebody else has pinned it */
-static int move_untold(struct list_head *list)
-{
-	int ret;
-
-	if (list_empty(list))
-		return 0;
-
-	ret = migrate_pages(list, alloc_told, NULL, 0, MIGRATE_SYNC,
-			    MR_LONGTERM_PIN, NULL);
-	putback_movable_pages(list);
-
-	return ret > 0 ? -EOPNOTSUPP : ret;
-}
-
-/*
- * Have the pages from @start on, as far as they exist one after the other, brought
- * to where they can stay: out of swap, out of memory that is not for long, as
- * scratch memory is, and out of what the next kernel is not told of. They are not
- * held there: the caller has to look again.
- */
-static int settle_row(struct file *file, pgoff_t start, pgoff_t limit)
-{
-	struct folio **batch __free(kfree) =
-		kmalloc_objs(*batch, MOVE_BATCH, GFP_KERNEL_ACCOUNT);
-	loff_t last_byte = i_size_read(file_inode(file)) - 1;
-	pgoff_t end, offset;
-	LIST_HEAD(untold);
-	long nr;
-
-	if (!batch)
-		return -ENOMEM;
-	if (!find_row(file->f_mapping, &start, &end, limit))
-		return 0;
-	if (end <= last_byte >> PAGE_SHIFT)
-		last_byte = ((loff_t)end << PAGE_SHIFT) - 1;
-
-	nr = memfd_pin_folios(file, (loff_t)start << PAGE_SHIFT, last_byte,
-			      batch, MOVE_BATCH, &offset);
-	if (nr <= 0)
-		return nr ?: -EAGAIN;
-	isolate_untold(batch, nr, &untold);
-	unpin_folios(batch, nr);
-
-	return move_untold(&untold);
-}
-
-/*
- * Whether a folio is in memory where it can stay. Small ones, of which there are
- * many, share the answer with their pageblock, as what it depends on does.
- */
-static bool folio_can_stay(const struct folio *folio, unsigned long *block)
-{
-	unsigned long now = folio_pfn(folio) >> pageblock_order;
-
-	if (now == *block && !folio_test_large(folio))
-		return true;
-	if (!folio_is_longterm_pinnable((struct folio *)folio) ||
-	    !folio_is_told(folio))
-		return false;
-
-	*block = now;
-	return true;
-}
-
-/*
  * Folios that are allocated but were never written to hold anything, so they
  * have to be cleared; all of them have to be dirty, or the next kernel takes
  * them for clean ones and drops them.
@@ -409,7 +275,7 @@ static int folio_settle(struct folio *folio, struct address_space *mapping,
 		err = -EAGAIN;
 	else if (folio_contain_hwpoisoned_page(folio))
 		err = -EHWPOISON;
-	else if (!folio_can_stay(folio, block))
+	else if (!memfd_luo_can_stay(folio, block))
 		err = -EAGAIN;
 	else
 		folio_make_whole(folio);
@@ -466,9 +332,11 @@ static int collect_range(struct file *file, struct memfd_luo_out_extents *extent
 		if (!find_get_entries(mapping, &start, end - 1, &batch, indices))
 			break;
 		err = batch_add(extents, &batch, mapping, &nr);
+		if (nr)
+			memfd_luo_renew_patience(&extents->patience);
 		if (err == -EAGAIN) {
 			start = indices[nr];
-			err = settle_row(file, start, end);
+			err = memfd_luo_settle(file, start, end, &extents->patience);
 		}
 		if (err)
 			return err;
@@ -608,9 +476,8 @@ void memfd_luo_out_destroy(struct memfd_luo_out *out)
  *
  * Context: May sleep, and takes locks of folios.
  * Return: 0; -ENOMEM; -EINTR when killed; -EHWPOISON when memory of a page is
- * broken; -EOPNOTSUPP when somebody has pinned a page in memory that the next kernel
- * is not told of; or why pages could not be brought in from swap or moved. Nothing is
- * preserved then.
+ * broken; -EBUSY when somebody has been using a page for a second that has to move; or
+ * why pages could not be brought in from swap. Nothing is preserved then.
  */
 int memfd_luo_keep(struct memfd_luo_out *out, struct file *file)
 {
@@ -646,6 +513,7 @@ int memfd_luo_keep_late(struct memfd_luo_out *out, struct file *file)
 	if (err || nothing_new(file, out))
 		return err;
 
+	out->late.patience.in_all = true;
 	return collected(&out->late, collect_gaps(file, out));
 }
 
