@@ -17,6 +17,7 @@
 #include <linux/string.h>
 
 #include "hugetlb_luo.h"
+#include "memfd_luo_move.h"
 
 /* ---- Records ---- */
 
@@ -139,20 +140,10 @@ static int preserve_pinned(struct hugetlb_luo_out *out, struct hugetlb_luo_recor
 	return err;
 }
 
-/* Why a page that exists cannot be pinned: some cannot cross, wherever they are */
-static int pin_error(struct address_space *mapping, pgoff_t index, int err)
+/* Why there is no better place for a page: some cannot cross, wherever they are */
+static int move_error(struct folio *folio, int err)
 {
-	struct folio *folio = filemap_get_folio(mapping, index);
-
-	if (IS_ERR(folio))
-		return err;
-	if (folio_test_hwpoison(folio))
-		err = -EHWPOISON;
-	else if (folio_test_hugetlb_cma(folio))
-		err = -EOPNOTSUPP;
-	folio_put(folio);
-
-	return err;
+	return err == -ENOMEM && folio_test_hugetlb_cma(folio) ? -EOPNOTSUPP : err;
 }
 
 /* What pinning would not move again */
@@ -162,11 +153,17 @@ static bool folio_can_stay(struct folio *folio)
 	       kho_memory_is_told(PFN_PHYS(folio_pfn(folio)), folio_size(folio));
 }
 
+/* A new page takes memory that others may need more */
+static bool folio_is_affordable(struct folio *folio)
+{
+	return !folio_test_hugetlb_temporary(folio) || !memfd_luo_make_room(0);
+}
+
 /*
- * A huge page of the pool, or a new one, that the next kernel is told of. New ones come
- * when the pool has no more; a lower zone is asked for one when they are no better.
+ * A huge page of the pool, or a new one, where it can stay. New ones come when the
+ * pool has no more; a lower zone is asked for one when they are no better.
  */
-static struct folio *alloc_told(struct folio *folio, unsigned long private)
+static struct folio *alloc_better(struct folio *folio, unsigned long private)
 {
 	struct hugetlb_luo_held *held = (void *)private;
 	gfp_t gfp = GFP_USER | __GFP_COMP | __GFP_NOWARN;
@@ -175,7 +172,7 @@ static struct folio *alloc_told(struct folio *folio, unsigned long private)
 	while (held->nr < ARRAY_SIZE(held->folios)) {
 		to = alloc_hugetlb_folio_nodemask(folio_hstate(folio), folio_nid(folio),
 						  NULL, gfp, true);
-		if (!to || folio_can_stay(to))
+		if (!to || (folio_can_stay(to) && folio_is_affordable(to)))
 			return to;
 		held->folios[held->nr++] = to;
 		if (!folio_test_hugetlb_temporary(to))
@@ -188,7 +185,7 @@ static struct folio *alloc_told(struct folio *folio, unsigned long private)
 	return NULL;
 }
 
-static int migrate_untold(struct list_head *list)
+static int migrate_to_better(struct list_head *list)
 {
 	struct hugetlb_luo_held *held __free(kfree) = kzalloc_obj(*held);
 	unsigned int flags;
@@ -198,37 +195,60 @@ static int migrate_untold(struct list_head *list)
 		return -ENOMEM;
 
 	flags = memalloc_pin_save();
-	ret = migrate_pages(list, alloc_told, NULL, (unsigned long)held, MIGRATE_SYNC,
+	ret = migrate_pages(list, alloc_better, NULL, (unsigned long)held, MIGRATE_SYNC,
 			    MR_LONGTERM_PIN, NULL);
 	memalloc_pin_restore(flags);
 	while (held->nr)
 		folio_put(held->folios[--held->nr]);
 
-	return ret > 0 ? -EOPNOTSUPP : ret;
+	return ret;
 }
 
 /*
- * Let go of a pinned folio that the next kernel is not told of, and move it; -EAGAIN
- * when it has moved, or somebody else is at work on it.
+ * Move a folio, of which the reference is given up, to where it can stay: out of
+ * scratch memory, of hugetlb's CMA, and of what the next kernel is not told of.
+ * -EAGAIN when it has moved, or somebody was using it or at work on it.
  */
-static int move_untold(struct folio *folio)
+static int move_folio(struct folio *folio, struct memfd_luo_patience *patience)
 {
 	LIST_HEAD(list);
-	int err = 0;
+	int ret = 1;
 
 	folio_isolate_hugetlb(folio, &list);
-	unpin_folio(folio);
+	folio_put(folio);
 	if (!list_empty(&list)) {
-		err = migrate_untold(&list);
+		ret = migrate_to_better(&list);
+		if (ret < 0)
+			ret = move_error(folio, ret);
 		putback_movable_pages(&list);
 	}
+	if (ret > 0)
+		ret = memfd_luo_await_use(patience);
 
-	return err ?: -EAGAIN;
+	return ret ?: -EAGAIN;
 }
 
-/* Pinning moves it out of scratch memory and of hugetlb's CMA, if it is there */
-static int preserve_page(struct file *file, struct hugetlb_luo_out *out,
-			 struct hugetlb_luo_records *extents, pgoff_t index)
+/* 0 when a page is where it can stay, or an error as above */
+static int settle_page(struct address_space *mapping, pgoff_t index,
+		       struct memfd_luo_patience *patience)
+{
+	struct folio *folio = filemap_get_folio(mapping, index);
+	int err = 0;
+
+	/* Broken memory can go away; pinning finds that out */
+	if (IS_ERR(folio))
+		return 0;
+	if (folio_test_hwpoison(folio))
+		err = -EHWPOISON;
+	else if (!folio_can_stay(folio))
+		return move_folio(folio, patience);
+	folio_put(folio);
+
+	return err;
+}
+
+static int pin_page(struct file *file, struct hugetlb_luo_out *out,
+		    struct hugetlb_luo_records *extents, pgoff_t index)
 {
 	loff_t pos = (loff_t)index << PAGE_SHIFT;
 	struct folio *folio;
@@ -236,17 +256,28 @@ static int preserve_page(struct file *file, struct hugetlb_luo_out *out,
 	long nr;
 	int err;
 
+	nr = memfd_pin_folios(file, pos, pos, &folio, 1, &offset);
+	if (nr <= 0)
+		return nr ?: -EAGAIN;
+	err = preserve_pinned(out, extents, file->f_mapping, folio);
+	if (err)
+		unpin_folio(folio);
+
+	return err;
+}
+
+static int preserve_page(struct file *file, struct hugetlb_luo_out *out,
+			 struct hugetlb_luo_records *extents, pgoff_t index,
+			 struct memfd_luo_patience *patience)
+{
+	int err;
+
+	memfd_luo_renew_patience(patience);
 	do {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		nr = memfd_pin_folios(file, pos, pos, &folio, 1, &offset);
-		if (nr <= 0)
-			return pin_error(file->f_mapping, index, nr ?: -EAGAIN);
-		err = preserve_pinned(out, extents, file->f_mapping, folio);
-		if (err == -EADDRNOTAVAIL)
-			err = move_untold(folio);
-		else if (err)
-			unpin_folio(folio);
+		err = settle_page(file->f_mapping, index, patience) ?:
+		      pin_page(file, out, extents, index);
 		cond_resched();
 	} while (err == -EAGAIN);
 
@@ -327,6 +358,7 @@ static int collect(struct file *file, struct hugetlb_luo_out *out,
 {
 	unsigned int order = out->h->order;
 	pgoff_t end = pages_of_file(out, file) << order;
+	struct memfd_luo_patience patience = { .in_all = extents != &out->kept };
 	struct kept_walk kept = {};
 	pgoff_t index = 0;
 	int err;
@@ -339,7 +371,7 @@ static int collect(struct file *file, struct hugetlb_luo_out *out,
 			index = extent_end(kept.extent) << order;
 			continue;
 		}
-		err = preserve_page(file, out, extents, index);
+		err = preserve_page(file, out, extents, index, &patience);
 		if (err) {
 			release_extents(out, extents);
 			return err;
@@ -500,10 +532,10 @@ void hugetlb_luo_out_destroy(struct hugetlb_luo_out *out)
  * @file: the same; no page of it can go away
  *
  * Context: May sleep.
- * Return: 0; -ENOMEM, also when a page lies in scratch memory and cannot be moved;
- * -EOPNOTSUPP when one lies in hugetlb's CMA, or in memory that the next kernel is not
- * told of, and cannot be moved; -EHWPOISON when one is broken; -EINTR when the task is
- * killed. Nothing is preserved then.
+ * Return: 0; -ENOMEM, also when there is nowhere to move a page to; -EOPNOTSUPP when
+ * that one lies in hugetlb's CMA; -EBUSY when somebody has been using one for a second
+ * that has to move; -EHWPOISON when one is broken; -EINTR when the task is killed.
+ * Nothing is preserved then.
  */
 int hugetlb_luo_keep(struct hugetlb_luo_out *out, struct file *file)
 {
