@@ -332,10 +332,11 @@ struct liveupdate_ioctl_next_session {
  * its type.
  *
  * Errors: EBADF, @fd is no open file; EEXIST, the token is used; EBUSY, the
- * file is in a session already; ENOENT, files of this type cannot be
- * preserved; EOPNOTSUPP, files of this type can, but not this one; ENOSPC, the
- * session has as many files as kernel.liveupdate.max_session_files allows;
- * EHWPOISON, it has memory with an uncorrected error.
+ * file is in a session already, or its memory has to move and somebody is using
+ * it; ENOENT, files of this type cannot be preserved; EOPNOTSUPP, files of this
+ * type can, but not this one; ENOSPC, the session has as many files as
+ * kernel.liveupdate.max_session_files allows; EHWPOISON, it has memory with an
+ * uncorrected error.
  */
 struct liveupdate_session_preserve_fd {
 	__u32		size;
