@@ -63,14 +63,17 @@ int memfd_luo_attrs_set(struct file *file, const struct memfd_luo_attrs *attrs)
 	struct inode *inode = file_inode(file);
 	int err;
 
-	inode->i_mode = (inode->i_mode & ~S_IALLUGO) | attrs->mode;
+	/* F_SEAL_EXEC would bring along seals against writing, if one could execute it */
+	inode->i_mode &= ~S_IALLUGO;
+	err = memfd_add_seals(file, attrs->seals);
+	if (err)
+		return err;
+
+	inode->i_mode |= attrs->mode;
 	inode->i_uid = make_kuid(&init_user_ns, attrs->uid);
 	inode->i_gid = make_kgid(&init_user_ns, attrs->gid);
-	err = memfd_add_seals(file, attrs->seals);
-	if (!err)
-		i_size_write(inode, attrs->size);
-
-	return err;
+	i_size_write(inode, attrs->size);
+	return 0;
 }
 
 /* As memfd_create(2) has made it, and not opened a second time by its path */

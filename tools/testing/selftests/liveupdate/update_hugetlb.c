@@ -287,6 +287,16 @@ static int make_sealed_all(void)
 					    F_SEAL_GROW | F_SEAL_WRITE);
 }
 
+/* Hugetlbfs lets the mode change, whatever the seals */
+static int make_executable_again(void)
+{
+	int fd = huge_filled(MFD_NOEXEC_SEAL, 1, 10);
+
+	SYS(fchmod(fd, 0755));
+	CHECK_EQ(F_SEAL_EXEC, SYS(fcntl(fd, F_GET_SEALS)));
+	return fd;
+}
+
 /* Filled, and written to, when it is preserved already */
 static void change_late(int fd)
 {
@@ -307,6 +317,7 @@ SHAPE(sealed_size, make_sealed_size, NULL);
 SHAPE(sealed_write, make_sealed_write, NULL);
 SHAPE(sealed_future_write, make_sealed_future_write, NULL);
 SHAPE(sealed_all, make_sealed_all, NULL);
+SHAPE(executable_again, make_executable_again, NULL);
 SHAPE(filled_late, make_sparse, change_late);
 SHAPE(filled_only_late, make_all_hole, change_late);
 
