@@ -23,7 +23,8 @@ struct inode;
 #define MEMFD_PREFIX		"memfd:"
 
 /* What of a descriptor's flags crosses */
-#define MEMFD_FLAGS		(O_ACCMODE | O_APPEND | O_NONBLOCK | O_NOATIME)
+#define MEMFD_FLAGS		(O_ACCMODE | O_APPEND | O_NONBLOCK | O_NOATIME | \
+				 O_DIRECT | O_SYNC)
 
 static inline unsigned int extent_order(const struct memfd_luo_extent *extent)
 {

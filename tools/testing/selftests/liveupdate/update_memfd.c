@@ -713,6 +713,25 @@ SHAPE(memfd_read_only, make_read_only, NULL);
 SHAPE(memfd_write_only, make_write_only, NULL);
 SHAPE(memfd_append, make_append, NULL);
 
+static int make_direct(void)
+{
+	return make_reopened(O_RDWR | O_DIRECT);
+}
+
+static int make_direct_read_only(void)
+{
+	return make_reopened(O_RDONLY | O_DIRECT);
+}
+
+static int make_sync(void)
+{
+	return make_reopened(O_RDWR | O_SYNC);
+}
+
+SHAPE(memfd_direct, make_direct, NULL);
+SHAPE(memfd_direct_read_only, make_direct_read_only, NULL);
+SHAPE(memfd_sync, make_sync, NULL);
+
 static void appends_before(struct note *note)
 {
 	OK(luo_preserve(session_new(note, ""), OK(make_append()), 1));
