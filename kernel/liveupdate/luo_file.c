@@ -15,6 +15,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/rhashtable.h>
+#include <linux/security.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <trace/events/liveupdate.h>
@@ -803,7 +804,8 @@ static int file_restore(struct luo_file *lf)
  *
  * Context: Process context, luo.transition held for reading.
  * Return: 0; -ENOENT when there is no such token or no handler for the file,
- * -ENOMEM, -EINTR when killed, or what the handler fails with.
+ * -ENOMEM, -EINTR when killed, or what the handler fails with; or what a security
+ * module fails with that does not let the caller have the file: then others still can.
  */
 int luo_file_retrieve(struct luo_session *session, u64 token,
 		      struct file **filep, char *wanted)
@@ -822,10 +824,17 @@ int luo_file_retrieve(struct luo_session *session, u64 token,
 		return -ENOENT;
 
 	err = file_restore(lf);
+	if (err) {
+		if (!lf->handler)
+			strscpy(wanted, lf->compatible,
+				LIVEUPDATE_COMPATIBLE_LENGTH);
+		return err;
+	}
+
+	/* Another task can have opened it, or had it in the previous kernel */
+	err = security_file_receive(lf->file);
 	if (!err)
 		*filep = get_file(lf->file);
-	else if (!lf->handler)
-		strscpy(wanted, lf->compatible, LIVEUPDATE_COMPATIBLE_LENGTH);
 
 	return err;
 }

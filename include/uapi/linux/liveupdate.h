@@ -389,7 +389,8 @@ struct liveupdate_session_announce_fd {
  *
  * Errors: ENOENT, no file has this token, or nothing in this kernel handles
  * its type (yet); EUCLEAN, what the previous kernel left of it is damaged;
- * EMFILE and ENFILE, no descriptor is free.
+ * EACCES, a security module does not let the caller have it; EMFILE and ENFILE,
+ * no descriptor is free.
  */
 struct liveupdate_session_retrieve_fd {
 	__u32		size;
