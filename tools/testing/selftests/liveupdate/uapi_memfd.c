@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,74 @@ TEST_F(memfd, preserved_cannot_change_its_size)
 	ASSERT_EQ(0, fstat(self->fd, &st));
 	EXPECT_EQ(SIZE, st.st_size);
 	EXPECT_EQ(0, content_check(self->fd, 0, SIZE, 1));
+}
+
+#define CHUNK	(2 * MIB)
+#define CHUNKS	12
+
+/* Somebody who makes a file larger until that is refused */
+struct writer {
+	int fd;
+	uint64_t written;
+	int err;
+};
+
+static void *write_on(void *arg)
+{
+	static char data[CHUNK];
+	struct writer *writer = arg;
+	ssize_t n;
+
+	memset(data, 'x', sizeof(data));
+	for (int i = 0; i < CHUNKS; i++) {
+		n = write(writer->fd, data, sizeof(data));
+		if (n < 0) {
+			writer->err = -errno;
+			break;
+		}
+		writer->written += n;
+	}
+	return NULL;
+}
+
+static uint64_t size_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? 0 : st.st_size;
+}
+
+/*
+ * What was written when the file is preserved is all that is ever written: a write
+ * that is in the middle of it fails, or is part of the size. The moment is another
+ * one each time, and with large folios most of the time goes into copying.
+ */
+TEST_F(memfd, preserved_while_written_keeps_its_size)
+{
+	uint64_t until = now_ms() + 10000, size;
+	struct writer writer;
+	pthread_t thread;
+
+	text_write("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "always");
+	for (unsigned int i = 0; i < 400 && now_ms() < until; i++) {
+		writer = (struct writer){ .fd = memfd_create("grows", 0) };
+		ASSERT_LE(0, writer.fd);
+		ASSERT_EQ(0, pthread_create(&thread, NULL, write_on, &writer));
+		usleep(100 + i * 37 % 4000);
+		ASSERT_EQ(0, luo_preserve(self->session, writer.fd, 1));
+		size = size_of(writer.fd);
+		pthread_join(thread, NULL);
+		EXPECT_EQ(size, size_of(writer.fd));
+		EXPECT_EQ(size, writer.written);
+		if (writer.err)
+			EXPECT_EQ(-EPERM, writer.err);
+		/* Nothing is left behind the end */
+		ASSERT_EQ(0, luo_unpreserve(self->session, 1));
+		ASSERT_EQ(0, truncate_to(writer.fd, size + CHUNK));
+		EXPECT_EQ(0, content_check_zero(writer.fd, size, CHUNK));
+		close(writer.fd);
+	}
+	text_write("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "never");
 }
 
 TEST_F(memfd, preserved_cannot_lose_pages)
