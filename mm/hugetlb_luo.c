@@ -41,6 +41,7 @@
 #include <linux/liveupdate.h>
 #include <linux/magic.h>
 #include <linux/memfd.h>
+#include <linux/memfd_gate.h>
 #include <linux/slab.h>
 #include <uapi/linux/memfd.h>
 
@@ -120,7 +121,27 @@ static u64 hugetlb_luo_get_bytes(struct liveupdate_file_op_args *args)
 	return out->pages * huge_page_size(out->h);
 }
 
-/* From here on nobody can fill a hole, until the kexec or until it is called off */
+static struct memfd_gate *gate_of(const struct file *file)
+{
+	return &HUGETLBFS_I(file_inode(file))->gate;
+}
+
+/* What protects the file changes no more, and is written down */
+static int keep_attrs(struct hugetlb_luo_out *out, struct file *file)
+{
+	int err = memfd_gate_hold(gate_of(file), MEMFD_HOLD_ALL);
+
+	if (err)
+		return err;
+
+	memfd_luo_attrs_get(&out->ser->attrs, file);
+	return 0;
+}
+
+/*
+ * From here on nobody can fill a hole, or change what protects the file, until the
+ * kexec or until it is called off.
+ */
 static int hugetlb_luo_freeze(struct liveupdate_file_op_args *args)
 {
 	struct inode *inode = file_inode(args->file);
@@ -130,18 +151,25 @@ static int hugetlb_luo_freeze(struct liveupdate_file_op_args *args)
 
 	hugetlb_freeze_holes(inode, true);
 	err = hugetlb_luo_keep_late(out, args->file);
-	if (err) {
-		hugetlb_freeze_holes(inode, false);
-		return err;
-	}
+	if (err)
+		goto thaw;
+	err = keep_attrs(out, args->file);
+	if (err)
+		goto unkeep;
 
-	memfd_luo_attrs_get(&ser->attrs, args->file);
 	ser->crc = crc32c(0, ser, offsetof(struct hugetlb_luo_ser, crc));
 	return 0;
+
+unkeep:
+	hugetlb_luo_unkeep_late(out);
+thaw:
+	hugetlb_freeze_holes(inode, false);
+	return err;
 }
 
 static void hugetlb_luo_unfreeze(struct liveupdate_file_op_args *args)
 {
+	memfd_gate_hold(gate_of(args->file), MEMFD_HOLD_NOTHING);
 	hugetlb_luo_unkeep_late(args->private_data);
 	hugetlb_freeze_holes(file_inode(args->file), false);
 }

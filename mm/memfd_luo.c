@@ -19,8 +19,13 @@
  * away or change the size is refused with EPERM: truncation, fallocate() of any
  * kind, and writing past the end.
  *
- * Not kept are extended attributes, time stamps and NUMA policies. Reserved
- * space behind the end of the file (``FALLOC_FL_KEEP_SIZE``) is given up.
+ * Extended attributes, access control lists and the flags of chattr(1) do not cross.
+ * A memfd that has some is refused with EOPNOTSUPP, as it could be less protected in
+ * the next kernel, and to one that is preserved none can be added: that fails with
+ * EPERM. Mode, owner and seals can change as before.
+ *
+ * Not kept are time stamps and NUMA policies. Reserved space behind the end of the
+ * file (``FALLOC_FL_KEEP_SIZE``) is given up.
  * Files of tmpfs that are no memfds are refused with EOPNOTSUPP. Memfds of huge
  * pages (``MFD_HUGETLB``) have a handler of their own, or are refused, too, where
  * it is not built.
@@ -35,6 +40,7 @@
 #include <linux/io.h>
 #include <linux/liveupdate.h>
 #include <linux/memfd.h>
+#include <linux/memfd_gate.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <uapi/linux/memfd.h>
@@ -100,6 +106,26 @@ static void memfd_luo_unannounce(struct liveupdate_file_op_args *args)
 	shmem_set_pinnable(file_inode(args->file), SHMEM_PINNABLE_IDLE);
 }
 
+static struct memfd_gate *gate_of(const struct file *file)
+{
+	return &SHMEM_I(file_inode(file))->gate;
+}
+
+/* Whatever the file has can cross, and nothing that cannot comes any more */
+static int hold_attrs(struct file *file)
+{
+	int err = memfd_gate_hold(gate_of(file), MEMFD_HOLD_EXTRA);
+
+	if (err)
+		return err;
+
+	err = memfd_luo_attrs_cross(file_inode(file));
+	if (err)
+		memfd_gate_hold(gate_of(file), MEMFD_HOLD_NOTHING);
+
+	return err;
+}
+
 static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
 {
 	struct inode *inode = file_inode(args->file);
@@ -120,18 +146,23 @@ static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
 	err = shmem_freeze_size(inode, true);
 	if (err)
 		goto free;
+	err = hold_attrs(args->file);
+	if (err)
+		goto thaw;
 	/* What fills holes later is to be pinned, too */
 	shmem_set_pinnable(inode, SHMEM_PINNABLE_FIRST);
 	err = memfd_luo_keep(out, args->file);
 	if (err)
-		goto thaw;
+		goto release;
 
 	args->private_data = out;
 	args->serialized_data = virt_to_phys(out->ser);
 	return 0;
 
-thaw:
+release:
 	shmem_set_pinnable(inode, before);
+	memfd_gate_hold(gate_of(args->file), MEMFD_HOLD_NOTHING);
+thaw:
 	shmem_freeze_size(inode, false);
 free:
 	outgoing_free(out);
@@ -144,6 +175,7 @@ static void memfd_luo_unpreserve(struct liveupdate_file_op_args *args)
 
 	memfd_luo_unkeep(out);
 	memfd_luo_unannounce(args);
+	memfd_gate_hold(gate_of(args->file), MEMFD_HOLD_NOTHING);
 	shmem_freeze_size(file_inode(args->file), false);
 	outgoing_free(out);
 }
@@ -155,9 +187,21 @@ static u64 memfd_luo_get_bytes(struct liveupdate_file_op_args *args)
 	return (out->kept.pages + out->late.pages) << PAGE_SHIFT;
 }
 
+/* What protects the file changes no more, and is written down */
+static int keep_attrs(struct memfd_luo_out *out, struct file *file)
+{
+	int err = memfd_gate_hold(gate_of(file), MEMFD_HOLD_ALL);
+
+	if (err)
+		return err;
+
+	memfd_luo_attrs_get(&out->ser->attrs, file);
+	return 0;
+}
+
 /*
- * From here on nobody can fill a hole: those who try wait, until the kexec or
- * until it is called off.
+ * From here on nobody can fill a hole, or change what protects the file: those who
+ * try wait, until the kexec or until it is called off.
  */
 static int memfd_luo_freeze(struct liveupdate_file_op_args *args)
 {
@@ -167,20 +211,27 @@ static int memfd_luo_freeze(struct liveupdate_file_op_args *args)
 
 	shmem_freeze_holes(inode, true);
 	err = memfd_luo_keep_late(out, args->file);
-	if (err) {
-		shmem_freeze_holes(inode, false);
-		return err;
-	}
+	if (err)
+		goto thaw;
+	err = keep_attrs(out, args->file);
+	if (err)
+		goto unkeep;
 
-	memfd_luo_attrs_get(&out->ser->attrs, args->file);
 	memfd_luo_out_seal(out);
 	return 0;
+
+unkeep:
+	memfd_luo_unkeep_late(out);
+thaw:
+	shmem_freeze_holes(inode, false);
+	return err;
 }
 
 static void memfd_luo_unfreeze(struct liveupdate_file_op_args *args)
 {
 	struct memfd_luo_out *out = args->private_data;
 
+	memfd_gate_hold(gate_of(args->file), MEMFD_HOLD_EXTRA);
 	memfd_luo_unkeep_late(out);
 	shmem_freeze_holes(file_inode(args->file), false);
 }

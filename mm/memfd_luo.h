@@ -120,6 +120,7 @@ int memfd_luo_fill(struct inode *inode, struct memfd_luo_in *in);
 void memfd_luo_discard(struct memfd_luo_in *in);
 
 bool memfd_luo_is_memfd(const struct file *file);
+int memfd_luo_attrs_cross(struct inode *inode);
 void memfd_luo_attrs_get(struct memfd_luo_attrs *attrs, struct file *file);
 int memfd_luo_attrs_set(struct file *file, const struct memfd_luo_attrs *attrs);
 struct file *memfd_luo_open_as_was(struct file *file,

@@ -3,10 +3,17 @@
  * Live update of memfds: what all of them have, whatever their pages
  */
 
+#define pr_fmt(fmt) "memfd_luo: " fmt
+
 #include <linux/errno.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/list.h>
 #include <linux/memfd.h>
+#include <linux/posix_acl.h>
+#include <linux/printk.h>
+#include <linux/sched.h>
+#include <linux/shmem_fs.h>
 #include <linux/string.h>
 
 #include "memfd_luo.h"
@@ -28,6 +35,53 @@ bool memfd_luo_is_memfd(const struct file *file)
 	return IS_ROOT(dentry) && d_unhashed(dentry) &&
 	       !strncmp(dentry->d_name.name, MEMFD_PREFIX,
 			strlen(MEMFD_PREFIX));
+}
+
+static bool has_acl(struct inode *inode)
+{
+	struct posix_acl *acl;
+
+	if (!IS_POSIXACL(inode))
+		return false;
+
+	/* It is at hand, as all lists of shmem are */
+	acl = get_inode_acl(inode, ACL_TYPE_ACCESS);
+	if (IS_ERR_OR_NULL(acl))
+		return false;
+
+	posix_acl_release(acl);
+	return true;
+}
+
+static int refuse(const char *what)
+{
+	pr_notice_ratelimited("%s[%d]: a memfd with %s cannot be preserved\n",
+			      current->comm, task_pid_nr(current), what);
+	return -EOPNOTSUPP;
+}
+
+/**
+ * memfd_luo_attrs_cross - see whether all that a memfd has can cross
+ * @inode: of a memfd of shmem, to which nothing of that kind can be added now
+ *
+ * Extended attributes, an access control list and the flags of chattr(1) cannot. They
+ * can keep others out, so that the file would be less protected without them.
+ *
+ * Context: May sleep.
+ * Return: 0, or -EOPNOTSUPP when it has one of these; the log tells which.
+ */
+int memfd_luo_attrs_cross(struct inode *inode)
+{
+	const struct shmem_inode_info *info = SHMEM_I(inode);
+
+	if (has_acl(inode))
+		return refuse("an access control list");
+	if (info->fsflags)
+		return refuse("flags of chattr(1)");
+	if (!list_empty(&info->xattrs))
+		return refuse("extended attributes");
+
+	return 0;
 }
 
 /**

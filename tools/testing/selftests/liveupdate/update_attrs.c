@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What protects a memfd: that which cannot cross (extended attributes, an access
+ * control list, flags of chattr(1); kernels can be built without these), and that
+ * which changes when it is too late to cross.
+ */
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "update.h"
+
+#define LEN		(64 * KIB)
+
+struct attribute {
+	int (*set)(int fd);
+	int (*unset)(int fd);
+};
+
+/* 0, or -EOPNOTSUPP where there is no such thing */
+static int result(int ret)
+{
+	if (!ret)
+		return 0;
+	return errno == ENOTTY ? -EOPNOTSUPP : -errno;
+}
+
+static int set_xattr(int fd)
+{
+	return result(fsetxattr(fd, "user.luo", "kept", 4, 0));
+}
+
+static int unset_xattr(int fd)
+{
+	return result(fremovexattr(fd, "user.luo"));
+}
+
+#define ACL		"system.posix_acl_access"
+#define NO_ID		0xffffffff
+
+/* As it goes through setxattr(2): the version, and who may do what */
+static const struct {
+	uint32_t version;
+	struct {
+		uint16_t tag, may;
+		uint32_t id;
+	} entry[5];
+} one_user_more = {
+	.version = 2,
+	.entry = {
+		{ 0x01, 6, NO_ID },	/* the owner */
+		{ 0x02, 4, 1000 },	/* another user */
+		{ 0x04, 0, NO_ID },	/* the group */
+		{ 0x10, 4, NO_ID },	/* the most that these two may */
+		{ 0x20, 0, NO_ID },	/* all others */
+	},
+};
+
+static int set_acl(int fd)
+{
+	return result(fsetxattr(fd, ACL, &one_user_more, sizeof(one_user_more), 0));
+}
+
+static int unset_acl(int fd)
+{
+	return result(fremovexattr(fd, ACL));
+}
+
+static int set_flags(int fd, int flags)
+{
+	return result(ioctl(fd, FS_IOC_SETFLAGS, &flags));
+}
+
+static int set_nodump(int fd)
+{
+	return set_flags(fd, FS_NODUMP_FL);
+}
+
+static int unset_nodump(int fd)
+{
+	return set_flags(fd, 0);
+}
+
+/* What is refused is as free as before; what is preserved cannot be given any */
+static void refused_before(struct note *note)
+{
+	const struct attribute *attribute = test_data();
+	int session = session_new(note, "");
+	int fd = OK(memfd_filled("attribute", 0, LEN, 1));
+	int err = attribute->set(fd);
+
+	if (err == -EOPNOTSUPP)
+		test_skip("memfds cannot have that on this kernel");
+	OK(err);
+	CHECK_EQ(-EOPNOTSUPP, luo_preserve(session, fd, 1));
+	OK(attribute->unset(fd));
+	SYS(ftruncate(fd, 2 * LEN));
+	SYS(ftruncate(fd, LEN));
+	OK(luo_preserve(session, fd, 1));
+	CHECK_EQ(-EPERM, attribute->set(fd));
+	OK(luo_unpreserve(session, 1));
+	OK(attribute->set(fd));
+	OK(attribute->unset(fd));
+	OK(luo_preserve(session, fd, 1));
+}
+
+/* It is one that can be given them */
+static void refused_after(struct note *note)
+{
+	const struct attribute *attribute = test_data();
+	int session = session_claim(note, ""), fd = OK(luo_restore(session, 1));
+
+	OK(content_check(fd, 0, LEN, 1));
+	OK(luo_finish(session));
+	OK(attribute->set(fd));
+}
+
+#define ATTRIBUTE(_name, _set, _unset)					\
+	static const struct attribute attribute_##_name = { _set, _unset }; \
+	UPDATE_TEST(attrs, attrs_##_name##_is_refused,			\
+		    .stage = { refused_before, refused_after },		\
+		    .data = &attribute_##_name)
+
+ATTRIBUTE(xattr, set_xattr, unset_xattr);
+ATTRIBUTE(acl, set_acl, unset_acl);
+ATTRIBUTE(flags, set_nodump, unset_nodump);
+
+/* ---- What is changed too late to be written down ---- */
+
+struct late {
+	unsigned int flags; /* of memfd_create(2) */
+	int (*change)(int fd);
+};
+
+static int change_mode(int fd)
+{
+	return fchmod(fd, 0600);
+}
+
+static int change_owner(int fd)
+{
+	return fchown(fd, NOBODY, NOBODY);
+}
+
+static int change_seals(int fd)
+{
+	return fcntl(fd, F_ADD_SEALS, F_SEAL_GROW);
+}
+
+/* All that can change; what the descriptor has is no matter */
+static void protection_of(int fd, uint64_t *value)
+{
+	struct stat st;
+
+	SYS(fstat(fd, &st));
+	value[0] = st.st_mode;
+	value[1] = st.st_uid;
+	value[2] = SYS(fcntl(fd, F_GET_SEALS));
+}
+
+#define PROTECTION	2 /* where it is in the note */
+
+static void late_before(struct note *note)
+{
+	const struct late *late = test_data();
+	int session = session_new(note, "");
+	int fd = memfd_create("late", MFD_ALLOW_SEALING | late->flags);
+
+	if (fd < 0)
+		test_skip("no such memfds on this kernel");
+	SYS(ftruncate(fd, 2 * MIB));
+	OK(luo_preserve(session, fd, 1));
+	protection_of(fd, note->value + PROTECTION);
+	note->value[0] = getpid();
+	note->value[1] = fd;
+}
+
+/* Nobody is told that it is done, as it would not be */
+static void late_frozen(struct note *note)
+{
+	const struct late *late = test_data();
+	char path[64];
+	int fd, status;
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)note->value[0],
+		 (int)note->value[1]);
+	fd = SYS(open(path, O_RDWR | O_CLOEXEC));
+	pid = SYS(fork());
+	if (!pid)
+		_exit(!!late->change(fd));
+	usleep(500000 * slower());
+	CHECK_EQ(0, SYS(waitpid(pid, &status, WNOHANG)));
+	SYS(kill(pid, SIGKILL));
+	SYS(waitpid(pid, &status, 0));
+	CHECK(WIFSIGNALED(status));
+}
+
+static void late_after(struct note *note)
+{
+	const struct late *late = test_data();
+	int session = session_claim(note, ""), fd = OK(luo_restore(session, 1));
+	uint64_t have[3];
+
+	protection_of(fd, have);
+	for (unsigned int i = 0; i < ARRAY_SIZE(have); i++)
+		CHECK_EQ(note->value[PROTECTION + i], have[i]);
+	OK(luo_finish(session));
+	SYS(late->change(fd));
+}
+
+#define LATE(_name, _flags, _change)					\
+	static const struct late late_##_name = { _flags, _change };	\
+	UPDATE_TEST(attrs, attrs_late_##_name##_waits,			\
+		    .stage = { late_before, late_after },		\
+		    .frozen = late_frozen, .data = &late_##_name)
+
+LATE(mode, 0, change_mode);
+LATE(owner, 0, change_owner);
+LATE(seals, 0, change_seals);
+LATE(huge_mode, MFD_HUGETLB, change_mode);
+LATE(huge_owner, MFD_HUGETLB, change_owner);
+LATE(huge_seals, MFD_HUGETLB, change_seals);
