@@ -10,8 +10,9 @@
  * DOC: Live update of memfds of huge pages
  *
  * A memfd made with ``MFD_HUGETLB`` crosses as other memfds do, with its content,
- * size, name, seals, permission bits, owner and group, and its descriptor with
- * position, access mode and status flags; and with the pages that it has reserved.
+ * size, name, seals, permission bits, owner, group and security label, and its
+ * descriptor with position, access mode and status flags; and with the pages that it
+ * has reserved.
  * Its pages stay where they are in memory, on their node, and huge. Holes stay
  * holes.
  *
@@ -68,6 +69,11 @@ static bool is_huge_memfd(const struct file *file)
 	       memfd_luo_is_memfd(file);
 }
 
+static int label_get(struct hugetlb_luo_out *out, const struct file *file)
+{
+	return memfd_luo_label_get(memfd_luo_label_of(out->ser), file_inode(file));
+}
+
 static int hugetlb_luo_preserve(struct liveupdate_file_op_args *args)
 {
 	struct inode *inode = file_inode(args->file);
@@ -87,7 +93,7 @@ static int hugetlb_luo_preserve(struct liveupdate_file_op_args *args)
 	err = hugetlbfs_freeze_size(inode, true);
 	if (err)
 		goto destroy;
-	err = hugetlb_luo_keep(out, args->file);
+	err = label_get(out, args->file) ?: hugetlb_luo_keep(out, args->file);
 	if (err)
 		goto thaw;
 
@@ -135,7 +141,11 @@ static int keep_attrs(struct hugetlb_luo_out *out, struct file *file)
 		return err;
 
 	memfd_luo_attrs_get(&out->ser->attrs, file);
-	return 0;
+	err = label_get(out, file);
+	if (err)
+		memfd_gate_hold(gate_of(file), MEMFD_HOLD_NOTHING);
+
+	return err;
 }
 
 /*
@@ -209,7 +219,8 @@ static struct file *new_file(const struct hugetlb_luo_ser *ser)
 	if (IS_ERR(file))
 		return file;
 
-	err = memfd_luo_attrs_set(file, &ser->attrs);
+	err = memfd_luo_attrs_set(file, &ser->attrs) ?:
+	      memfd_luo_label_set(file_inode(file), memfd_luo_label_of(ser));
 	if (err) {
 		fput(file);
 		return ERR_PTR(err);

@@ -19,6 +19,7 @@
 #include "hugetlb_luo.h"
 #include "hugetlb_vmemmap.h"
 #include "internal.h"
+#include "memfd_luo.h"
 
 static bool take_chain(const struct hugetlb_luo_chain *ser,
 		       struct luo_chain *chain, size_t size)
@@ -60,7 +61,8 @@ int hugetlb_luo_in_init(struct hugetlb_luo_in *in, u64 phys)
 		return -EUCLEAN;
 
 	in->ser = phys_to_virt(phys);
-	if (!hugetlb_luo_ser_ok(in->ser) || !take_chains(in) ||
+	if (!hugetlb_luo_ser_ok(in->ser) ||
+	    !memfd_luo_label_ok(memfd_luo_label_of(in->ser)) || !take_chains(in) ||
 	    !hugetlb_luo_extents_ok(in->ser, &in->kept, &in->late) ||
 	    !hugetlb_luo_regions_ok(&in->regions, in->ser))
 		return -EUCLEAN;

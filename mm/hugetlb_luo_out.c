@@ -506,7 +506,7 @@ static int collect_regions(struct file *file, struct hugetlb_luo_out *out)
 int hugetlb_luo_out_init(struct hugetlb_luo_out *out, struct file *file)
 {
 	memset(out, 0, sizeof(*out));
-	out->ser = kho_alloc_preserve(sizeof(*out->ser));
+	out->ser = kho_alloc_preserve(PAGE_SIZE);
 	if (IS_ERR(out->ser))
 		return PTR_ERR(out->ser);
 

@@ -9,8 +9,8 @@
  * DOC: Live update of memfds
  *
  * A memfd crosses a live update with its content, size, name, seals, permission
- * bits, owner and group; its descriptor with position, access mode and status
- * flags. Folios stay where they are in memory, and as large as they are. Holes
+ * bits, owner, group and security label; its descriptor with position, access mode
+ * and status flags. Folios stay where they are in memory, and as large as they are. Holes
  * stay holes, and cost nothing.
  *
  * While a memfd is preserved its pages are held, so that they neither move nor get
@@ -111,15 +111,20 @@ static struct memfd_gate *gate_of(const struct file *file)
 	return &SHMEM_I(file_inode(file))->gate;
 }
 
+static int label_get(struct memfd_luo_out *out, const struct file *file)
+{
+	return memfd_luo_label_get(memfd_luo_label_of(out->ser), file_inode(file));
+}
+
 /* Whatever the file has can cross, and nothing that cannot comes any more */
-static int hold_attrs(struct file *file)
+static int hold_attrs(struct memfd_luo_out *out, struct file *file)
 {
 	int err = memfd_gate_hold(gate_of(file), MEMFD_HOLD_EXTRA);
 
 	if (err)
 		return err;
 
-	err = memfd_luo_attrs_cross(file_inode(file));
+	err = memfd_luo_attrs_cross(file_inode(file)) ?: label_get(out, file);
 	if (err)
 		memfd_gate_hold(gate_of(file), MEMFD_HOLD_NOTHING);
 
@@ -146,7 +151,7 @@ static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
 	err = shmem_freeze_size(inode, true);
 	if (err)
 		goto free;
-	err = hold_attrs(args->file);
+	err = hold_attrs(out, args->file);
 	if (err)
 		goto thaw;
 	/* What fills holes later is to be pinned, too */
@@ -196,7 +201,11 @@ static int keep_attrs(struct memfd_luo_out *out, struct file *file)
 		return err;
 
 	memfd_luo_attrs_get(&out->ser->attrs, file);
-	return 0;
+	err = label_get(out, file);
+	if (err)
+		memfd_gate_hold(gate_of(file), MEMFD_HOLD_EXTRA);
+
+	return err;
 }
 
 /*
@@ -267,6 +276,9 @@ static struct file *restore_file(struct memfd_luo_in *in)
 		return file;
 
 	err = memfd_luo_attrs_set(file, &in->ser->attrs);
+	if (!err && memfd_luo_may_have_label(in->ser))
+		err = memfd_luo_label_set(file_inode(file),
+					  memfd_luo_label_of(in->ser));
 	if (err)
 		return ERR_PTR(err);
 

@@ -48,6 +48,12 @@ memfd_luo_near(const struct memfd_luo_ser *ser)
 	return (struct memfd_luo_extent *)(ser + 1);
 }
 
+/* In the page that begins with the structure of a memfd, whatever its pages */
+static inline struct memfd_luo_label *memfd_luo_label_of(const void *ser)
+{
+	return (struct memfd_luo_label *)((char *)ser + MEMFD_LUO_LABEL_OFFSET);
+}
+
 /**
  * struct memfd_luo_out_extents - extents of a memfd that is being preserved
  * @near:   place of the first ones
@@ -123,10 +129,14 @@ bool memfd_luo_is_memfd(const struct file *file);
 int memfd_luo_attrs_cross(struct inode *inode);
 void memfd_luo_attrs_get(struct memfd_luo_attrs *attrs, struct file *file);
 int memfd_luo_attrs_set(struct file *file, const struct memfd_luo_attrs *attrs);
+int memfd_luo_label_get(struct memfd_luo_label *label, struct inode *inode);
+int memfd_luo_label_set(struct inode *inode, const struct memfd_luo_label *label);
 struct file *memfd_luo_open_as_was(struct file *file,
 				   const struct memfd_luo_attrs *attrs);
 
 bool memfd_luo_attrs_ok(const struct memfd_luo_attrs *attrs);
+bool memfd_luo_label_ok(const struct memfd_luo_label *label);
+bool memfd_luo_may_have_label(const struct memfd_luo_ser *ser);
 unsigned int memfd_luo_piece_order(const struct memfd_luo_extent *extent,
 				   u64 done);
 bool memfd_luo_piece_ok(const struct memfd_luo_extent *extent, u64 done, int order);

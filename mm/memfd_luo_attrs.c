@@ -5,6 +5,7 @@
 
 #define pr_fmt(fmt) "memfd_luo: " fmt
 
+#include <linux/crc32.h>
 #include <linux/errno.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -13,6 +14,7 @@
 #include <linux/posix_acl.h>
 #include <linux/printk.h>
 #include <linux/sched.h>
+#include <linux/security.h>
 #include <linux/shmem_fs.h>
 #include <linux/string.h>
 
@@ -82,6 +84,73 @@ int memfd_luo_attrs_cross(struct inode *inode)
 		return refuse("extended attributes");
 
 	return 0;
+}
+
+/**
+ * memfd_luo_label_get - note the label that a memfd has of a security module
+ * @label: where to; empty when there is no module that gives labels
+ * @inode: of the memfd
+ *
+ * Context: May sleep.
+ * Return: 0; -EOPNOTSUPP when the label is too long, and the log tells so; or why the
+ * module does not tell it.
+ */
+int memfd_luo_label_get(struct memfd_luo_label *label, struct inode *inode)
+{
+	struct lsm_context context;
+	int err;
+
+	memset(label, 0, sizeof(*label));
+	err = security_inode_getsecctx(inode, &context);
+	if (err)
+		return err == -EOPNOTSUPP ? 0 : err;
+
+	/* Some modules count the NUL, and some do not end with one */
+	context.len = strnlen(context.context, context.len);
+	if (context.len < sizeof(label->text))
+		memcpy(label->text, context.context, context.len);
+	else
+		err = refuse("so long a label");
+	security_release_secctx(&context);
+	label->crc = crc32c(0, label->text, sizeof(label->text));
+
+	return err;
+}
+
+static bool has_label(struct inode *inode, const struct memfd_luo_label *label)
+{
+	struct memfd_luo_label have;
+
+	return !memfd_luo_label_get(&have, inode) && !strcmp(have.text, label->text);
+}
+
+/**
+ * memfd_luo_label_set - give a new memfd the label that another one had
+ * @inode: of the memfd, which nobody else has
+ * @label: checked by memfd_luo_label_ok()
+ *
+ * Without the label it could be open to more tasks than it was.
+ *
+ * Context: May sleep.
+ * Return: 0, also when @label is empty; -EOPNOTSUPP when no security module here gives
+ * labels; -EACCES when the module does not keep the label, as long as its policy is
+ * not loaded, for example; or why the module does not take it.
+ */
+int memfd_luo_label_set(struct inode *inode, const struct memfd_luo_label *label)
+{
+	int err;
+
+	if (!label->text[0] || has_label(inode, label))
+		return 0;
+
+	inode_lock(inode);
+	err = security_inode_notifysecctx(inode, (void *)label->text,
+					  strlen(label->text));
+	inode_unlock(inode);
+	if (!err && !has_label(inode, label))
+		err = -EACCES;
+
+	return err;
 }
 
 /**

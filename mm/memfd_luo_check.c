@@ -150,9 +150,38 @@ static bool chain_ok(const struct luo_chain *chain, u64 size, u64 *pages)
 }
 
 /**
- * memfd_luo_extents_ok - see whether the extents of a memfd can be used
- * @ser:  its head, which passed memfd_luo_ser_ok(); the records near it are not
- *        trusted
+ * memfd_luo_label_ok - see whether the label of a memfd is one
+ * @label: the record, which is not trusted
+ *
+ * Return: true if so, or if there is none.
+ */
+bool memfd_luo_label_ok(const struct memfd_luo_label *label)
+{
+	return label->crc == crc32c(0, label->text, sizeof(label->text)) &&
+	       strnlen(label->text, sizeof(label->text)) < sizeof(label->text);
+}
+
+/**
+ * memfd_luo_may_have_label - see whether there is room for a label
+ * @ser: the memfd's record, which passed memfd_luo_ser_ok()
+ *
+ * Return: false if there are extents where it would be: who wrote this knew of none.
+ */
+bool memfd_luo_may_have_label(const struct memfd_luo_ser *ser)
+{
+	return ser->near_count <= MEMFD_LUO_NEAR_BESIDE_LABEL;
+}
+
+static bool label_beside_ok(const struct memfd_luo_ser *ser)
+{
+	return !memfd_luo_may_have_label(ser) ||
+	       memfd_luo_label_ok(memfd_luo_label_of(ser));
+}
+
+/**
+ * memfd_luo_extents_ok - see whether all that belongs to a memfd's head can be used
+ * @ser:  its head, which passed memfd_luo_ser_ok(); the records near it, and its
+ *        label, are not trusted
  * @kept: of struct memfd_luo_extent, taken; the records are not trusted
  * @late: likewise
  *
@@ -160,8 +189,8 @@ static bool chain_ok(const struct luo_chain *chain, u64 size, u64 *pages)
  * whoever takes them finds out.
  *
  * Context: May sleep. Takes no longer than memory is large.
- * Return: true if each is a place in the file, and all its memory preserved as
- * the extent says.
+ * Return: true if each extent is a place in the file, and all its memory preserved as
+ * the extent says; and the label is one, if there is any.
  */
 bool memfd_luo_extents_ok(const struct memfd_luo_ser *ser,
 			  const struct luo_chain *kept,
@@ -169,7 +198,8 @@ bool memfd_luo_extents_ok(const struct memfd_luo_ser *ser,
 {
 	u64 pages = 0;
 
-	return near_ok(ser, &pages) && chain_ok(kept, ser->attrs.size, &pages) &&
+	return near_ok(ser, &pages) && label_beside_ok(ser) &&
+	       chain_ok(kept, ser->attrs.size, &pages) &&
 	       chain_ok(late, ser->attrs.size, &pages);
 }
 

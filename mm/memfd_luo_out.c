@@ -455,7 +455,8 @@ int memfd_luo_out_init(struct memfd_luo_out *out)
 	if (IS_ERR(out->ser))
 		return PTR_ERR(out->ser);
 
-	extents_init(&out->kept, memfd_luo_near(out->ser), MEMFD_LUO_NEAR);
+	extents_init(&out->kept, memfd_luo_near(out->ser),
+		     MEMFD_LUO_NEAR_BESIDE_LABEL);
 	extents_init(&out->late, NULL, 0);
 	return 0;
 }

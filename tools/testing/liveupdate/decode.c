@@ -445,6 +445,15 @@ static void set_near(struct handover *handover, const struct test *test)
 	seal_near();
 }
 
+/* As long as told, with a checksum that is off by so much */
+static void set_label(struct handover *handover, const struct test *test)
+{
+	struct memfd_luo_label *label = memfd_luo_label_of(memfd());
+
+	memset(label->text, 'l', test->value);
+	label->crc = crc32c(0, label->text, sizeof(label->text)) + test->page;
+}
+
 static u32 name_content(struct memfd_luo_extent *extents, unsigned int count)
 {
 	unsigned int i;
@@ -788,7 +797,12 @@ static const struct test tests[] = {
 	MEMFD("extent_pages_0", set_extent, EXTENT(pages), 0, LOST),
 	MEMFD("extent_pages_max", set_extent, EXTENT(pages), U64_MAX, LOST),
 	MEMFD("extent_pages_of_another", set_extent, EXTENT(pages), 7, LOST),
+	MEMFD("label", set_label, 0, MEMFD_LUO_LABEL_LENGTH - 1, WHOLE),
+	MEMFD("label_without_end", set_label, 0, MEMFD_LUO_LABEL_LENGTH, LOST),
+	MEMFD("label_damaged", set_label, 1, 4, LOST),
 	NEAR("intact", nothing, 0, 0, WHOLE),
+	NEAR("label", set_label, 0, 4, WHOLE),
+	NEAR("label_damaged", set_label, 1, 4, LOST),
 	NEAR("extent_damaged", wrong_near_crc, 0, 0, LOST),
 	NEAR("count_beyond_room", set_near_count, 0, MEMFD_LUO_NEAR + 1, LOST),
 	NEAR("count_max", set_near_count, 0, UINT_MAX, LOST),

@@ -11,7 +11,8 @@
  * DOC: Handover format of a memfd of huge pages
  *
  * The data word of the file record is the physical address of one page that holds
- * a struct hugetlb_luo_ser. The pages of the file are listed as extents in two
+ * a struct hugetlb_luo_ser, and ends with a struct memfd_luo_label, of zeroes where
+ * the file has no label. The pages of the file are listed as extents in two
  * chains of KHO blocks: those that it had when it was preserved, in ascending
  * order, and those that filled its holes after that. What no extent covers is a
  * hole. Each page is preserved with kho_preserve_folio().

@@ -17,6 +17,11 @@
  * the structure in its page, so that most memfds need no more than that page. The
  * rest is in two chains of KHO blocks. What no extent covers is a hole.
  *
+ * The page ends with a struct memfd_luo_label: of zeroes where the file has no
+ * label, as all is that kernels wrote which do not know of labels. They have put up
+ * to %MEMFD_LUO_NEAR extents into the page; where there are more than
+ * %MEMFD_LUO_NEAR_BESIDE_LABEL, there is no label.
+ *
  * Pages of an extent of order 0 are preserved with kho_preserve_pages(), all at
  * once; folios of higher order one by one with kho_preserve_folio().
  */
@@ -95,7 +100,7 @@ static_assert(sizeof(struct memfd_luo_attrs) == 296);
  * @kept:   extents that it had when it was preserved, but for those in this page
  * @late:   extents that came after that
  * @near_count: extents that follow this structure in its page, which come before
- *          those of @kept; at most %MEMFD_LUO_NEAR
+ *          those of @kept; at most %MEMFD_LUO_NEAR_BESIDE_LABEL are written
  * @near_crc: CRC-32C of them
  * @crc:    CRC-32C of this structure up to here
  * @pad:    zero
@@ -117,6 +122,29 @@ static_assert(offsetof(struct memfd_luo_ser, crc) == 352);
 /* Extents that the page has room for */
 #define MEMFD_LUO_NEAR							\
 	((PAGE_SIZE - sizeof(struct memfd_luo_ser)) /			\
+	 sizeof(struct memfd_luo_extent))
+
+/* Bytes of a label, NUL included */
+#define MEMFD_LUO_LABEL_LENGTH	252
+
+/**
+ * struct memfd_luo_label - label that a security module has given to a memfd
+ * @text: as the module writes it; empty if there is none
+ * @crc:  CRC-32C of the whole of @text
+ */
+struct memfd_luo_label {
+	char	text[MEMFD_LUO_LABEL_LENGTH];
+	u32	crc;
+};
+
+static_assert(sizeof(struct memfd_luo_label) == 256);
+
+/* Where it is, in the page that begins with the memfd's structure */
+#define MEMFD_LUO_LABEL_OFFSET	(PAGE_SIZE - sizeof(struct memfd_luo_label))
+
+/* Extents that the page has room for besides */
+#define MEMFD_LUO_NEAR_BESIDE_LABEL					\
+	((MEMFD_LUO_LABEL_OFFSET - sizeof(struct memfd_luo_ser)) /	\
 	 sizeof(struct memfd_luo_extent))
 
 #endif /* _LINUX_KHO_ABI_MEMFD_H */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What protects a memfd: that which cannot cross (extended attributes, an access
- * control list, flags of chattr(1); kernels can be built without these), and that
- * which changes when it is too late to cross.
+ * control list, flags of chattr(1); kernels can be built without these), that which
+ * changes when it is too late to cross, and the labels of security modules. The sets
+ * are "attrs" and, on a kernel that runs Smack, "label".
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -228,3 +229,68 @@ LATE(seals, 0, change_seals);
 LATE(huge_mode, MFD_HUGETLB, change_mode);
 LATE(huge_owner, MFD_HUGETLB, change_owner);
 LATE(huge_seals, MFD_HUGETLB, change_seals);
+
+/* ---- Labels ---- */
+
+#define TASK_LABEL	"/proc/self/attr/smack/current"
+#define FILE_LABEL	"security.SMACK64"
+#define LABEL		"LiveUpdate"
+
+static void need_smack(void)
+{
+	if (access(TASK_LABEL, W_OK))
+		test_skip("the kernel does not run Smack");
+}
+
+/* A memfd has the label of the task that makes it */
+static void label_before(struct note *note)
+{
+	const unsigned int *flags = test_data();
+	int session, fd;
+
+	need_smack();
+	OK(text_write(TASK_LABEL, LABEL));
+	session = session_new(note, "");
+	fd = memfd_create("label", *flags);
+	if (fd < 0)
+		test_skip("no such memfds on this kernel");
+	SYS(ftruncate(fd, 2 * MIB));
+	OK(luo_preserve(session, fd, 1));
+}
+
+/* Who could not have opened it cannot retrieve it either, and nothing is lost */
+static void check_stranger(int session)
+{
+	int status;
+	pid_t pid = SYS(fork());
+
+	if (!pid) {
+		if (text_write(TASK_LABEL, "Stranger") || become_nobody())
+			_exit(1);
+		_exit(luo_restore(session, 1) == -EACCES ? 0 : 2);
+	}
+	SYS(waitpid(pid, &status, 0));
+	CHECK(WIFEXITED(status));
+	CHECK_EQ(0, WEXITSTATUS(status));
+}
+
+/* The task that retrieves it has another label */
+static void label_after(struct note *note)
+{
+	int session = session_claim(note, ""), fd;
+	char have[256] = "";
+
+	check_stranger(session);
+	fd = OK(luo_restore(session, 1));
+	SYS(fgetxattr(fd, FILE_LABEL, have, sizeof(have) - 1));
+	if (strcmp(LABEL, have))
+		test_fail(__FILE__, __LINE__, "the label is %s", have);
+	OK(luo_finish(session));
+}
+
+static const unsigned int small_pages, huge_pages = MFD_HUGETLB;
+
+UPDATE_TEST(label, label_crosses, .data = &small_pages,
+	    .stage = { label_before, label_after });
+UPDATE_TEST(label, label_of_huge_crosses, .data = &huge_pages,
+	    .stage = { label_before, label_after });
