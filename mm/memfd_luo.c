@@ -21,8 +21,9 @@
  *
  * Extended attributes, access control lists and the flags of chattr(1) do not cross.
  * A memfd that has some is refused with EOPNOTSUPP, as it could be less protected in
- * the next kernel, and to one that is preserved none can be added: that fails with
- * EPERM. Mode, owner and seals can change as before.
+ * the next kernel. To one that is announced or preserved, or retrieved but not
+ * finished, none can be added: that fails with EPERM. Mode, owner and seals can change
+ * as before.
  *
  * Not kept are time stamps and NUMA policies. Reserved space behind the end of the
  * file (``FALLOC_FL_KEEP_SIZE``) is given up.
@@ -91,24 +92,51 @@ static bool supported(struct file *file)
 	return shmem_file(file) && memfd_luo_is_memfd(file);
 }
 
+static struct memfd_gate *gate_of(const struct file *file)
+{
+	return &SHMEM_I(file_inode(file))->gate;
+}
+
+/* All that the file has can cross, and nothing that cannot comes any more */
+static int hold_extra(struct file *file)
+{
+	enum memfd_hold before = gate_of(file)->hold;
+	int err;
+
+	err = memfd_gate_hold(gate_of(file), MEMFD_HOLD_EXTRA) ?:
+	      memfd_luo_attrs_cross(file_inode(file));
+	if (err)
+		memfd_gate_hold(gate_of(file), before);
+
+	return err;
+}
+
+/* A file that was retrieved can be carried on until it is finished */
+static void unhold_extra(struct liveupdate_file_op_args *args)
+{
+	memfd_gate_hold(gate_of(args->file), args->retrieve_status > 0 ?
+			MEMFD_HOLD_EXTRA : MEMFD_HOLD_NOTHING);
+}
+
 /* What it takes from now on will not have to move out of scratch memory */
 static int memfd_luo_announce(struct liveupdate_file_op_args *args)
 {
+	int err;
+
 	if (!supported(args->file))
 		return -EOPNOTSUPP;
 
-	shmem_set_pinnable(file_inode(args->file), SHMEM_PINNABLE_FIRST);
-	return 0;
+	err = hold_extra(args->file);
+	if (!err)
+		shmem_set_pinnable(file_inode(args->file), SHMEM_PINNABLE_FIRST);
+
+	return err;
 }
 
 static void memfd_luo_unannounce(struct liveupdate_file_op_args *args)
 {
 	shmem_set_pinnable(file_inode(args->file), SHMEM_PINNABLE_IDLE);
-}
-
-static struct memfd_gate *gate_of(const struct file *file)
-{
-	return &SHMEM_I(file_inode(file))->gate;
+	unhold_extra(args);
 }
 
 static int label_get(struct memfd_luo_out *out, const struct file *file)
@@ -116,32 +144,19 @@ static int label_get(struct memfd_luo_out *out, const struct file *file)
 	return memfd_luo_label_get(memfd_luo_label_of(out->ser), file_inode(file));
 }
 
-/* Whatever the file has can cross, and nothing that cannot comes any more */
-static int hold_attrs(struct memfd_luo_out *out, struct file *file)
-{
-	int err = memfd_gate_hold(gate_of(file), MEMFD_HOLD_EXTRA);
-
-	if (err)
-		return err;
-
-	err = memfd_luo_attrs_cross(file_inode(file)) ?: label_get(out, file);
-	if (err)
-		memfd_gate_hold(gate_of(file), MEMFD_HOLD_NOTHING);
-
-	return err;
-}
-
 static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
 {
 	struct inode *inode = file_inode(args->file);
 	enum shmem_pinnable before;
 	struct memfd_luo_out *out;
+	enum memfd_hold held;
 	int err;
 
 	/* It can be a memfd of huge pages, too */
 	if (!supported(args->file))
 		return -EOPNOTSUPP;
 
+	held = gate_of(args->file)->hold;
 	before = shmem_get_pinnable(inode);
 	out = outgoing_new();
 	if (IS_ERR(out))
@@ -151,12 +166,12 @@ static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
 	err = shmem_freeze_size(inode, true);
 	if (err)
 		goto free;
-	err = hold_attrs(out, args->file);
+	err = hold_extra(args->file);
 	if (err)
 		goto thaw;
 	/* What fills holes later is to be pinned, too */
 	shmem_set_pinnable(inode, SHMEM_PINNABLE_FIRST);
-	err = memfd_luo_keep(out, args->file);
+	err = label_get(out, args->file) ?: memfd_luo_keep(out, args->file);
 	if (err)
 		goto release;
 
@@ -166,7 +181,7 @@ static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
 
 release:
 	shmem_set_pinnable(inode, before);
-	memfd_gate_hold(gate_of(args->file), MEMFD_HOLD_NOTHING);
+	memfd_gate_hold(gate_of(args->file), held);
 thaw:
 	shmem_freeze_size(inode, false);
 free:
@@ -180,7 +195,6 @@ static void memfd_luo_unpreserve(struct liveupdate_file_op_args *args)
 
 	memfd_luo_unkeep(out);
 	memfd_luo_unannounce(args);
-	memfd_gate_hold(gate_of(args->file), MEMFD_HOLD_NOTHING);
 	shmem_freeze_size(file_inode(args->file), false);
 	outgoing_free(out);
 }
@@ -312,6 +326,8 @@ static int memfd_luo_retrieve(struct liveupdate_file_op_args *args)
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 
+	/* This waits for nobody, as nobody has the file yet */
+	memfd_gate_hold(gate_of(file), MEMFD_HOLD_EXTRA);
 	memfd_luo_in_destroy(in);
 	kfree(in);
 	args->private_data = NULL;
@@ -337,6 +353,8 @@ static void memfd_luo_finish(struct liveupdate_file_op_args *args)
 {
 	struct memfd_luo_in *in = args->private_data;
 
+	if (args->file)
+		memfd_gate_hold(gate_of(args->file), MEMFD_HOLD_NOTHING);
 	if (in) {
 		memfd_luo_discard(in);
 		memfd_luo_in_destroy(in);

@@ -24,8 +24,10 @@ struct module;
 /**
  * struct liveupdate_file_op_args - what a file handler's callback gets
  * @handler:         the handler
- * @retrieve_status: for can_finish and finish: 0 when the file was never
- *                   retrieved, 1 when it was, the errno when that failed
+ * @retrieve_status: 0 when the file was never retrieved; 1 when it was, also for
+ *                   preserve and what follows it, if the file is to be carried on to
+ *                   a further kernel; for can_finish and finish, the errno when that
+ *                   failed
  * @file:            the file; set by retrieve, given to all others, and NULL for
  *                   can_finish and finish of a file that was not retrieved
  * @serialized_data: the handler's word for the next kernel; set by preserve, may

@@ -89,7 +89,7 @@ static int unset_nodump(int fd)
 	return set_flags(fd, 0);
 }
 
-/* What is refused is as free as before; what is preserved cannot be given any */
+/* What is refused is as free as before; what is in a session cannot be given any */
 static void refused_before(struct note *note)
 {
 	const struct attribute *attribute = test_data();
@@ -101,7 +101,11 @@ static void refused_before(struct note *note)
 		test_skip("memfds cannot have that on this kernel");
 	OK(err);
 	CHECK_EQ(-EOPNOTSUPP, luo_preserve(session, fd, 1));
+	CHECK_EQ(-EOPNOTSUPP, luo_announce(session, fd, 1));
 	OK(attribute->unset(fd));
+	OK(luo_announce(session, fd, 1));
+	CHECK_EQ(-EPERM, attribute->set(fd));
+	OK(luo_unpreserve(session, 1));
 	SYS(ftruncate(fd, 2 * LEN));
 	SYS(ftruncate(fd, LEN));
 	OK(luo_preserve(session, fd, 1));
@@ -119,6 +123,7 @@ static void refused_after(struct note *note)
 	int session = session_claim(note, ""), fd = OK(luo_restore(session, 1));
 
 	OK(content_check(fd, 0, LEN, 1));
+	CHECK_EQ(-EPERM, attribute->set(fd));
 	OK(luo_finish(session));
 	OK(attribute->set(fd));
 }
