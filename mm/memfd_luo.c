@@ -10,8 +10,8 @@
  *
  * A memfd crosses a live update with its content, size, name, seals, permission
  * bits, owner, group and security label; its descriptor with position, access mode
- * and status flags. Folios stay where they are in memory, and as large as they are. Holes
- * stay holes, and cost nothing.
+ * and status flags. Folios stay where they are in memory, and as large as they are.
+ * Holes stay holes, and cost nothing.
  *
  * While a memfd is preserved its pages are held, so that they neither move nor get
  * swapped out. It can be read, written and mapped as before, and holes
