@@ -17,7 +17,6 @@
 #include <linux/xarray.h>
 
 #include "hugetlb_luo.h"
-#include "hugetlb_vmemmap.h"
 #include "internal.h"
 #include "memfd_luo.h"
 
@@ -343,31 +342,16 @@ static void for_pages(struct hugetlb_luo_in *in, u64 nr,
 	}
 }
 
-/* Give back struct pages that a huge page does not need, where that is wanted */
-static void optimize_page(const struct hstate *h, struct folio *folio)
-{
-	int refs = folio_nr_pages(folio) + 1;
-
-	/* Nobody else has the file, but anybody can look at a folio */
-	if (!folio_ref_freeze(folio, refs))
-		return;
-	hugetlb_vmemmap_optimize_folio(h, folio);
-	folio_ref_unfreeze(folio, refs);
-}
-
 /* All went well: let the file alone have the pages */
-static void commit_pages(struct inode *inode, struct hugetlb_luo_in *in)
+static void commit_pages(struct hugetlb_luo_in *in)
 {
-	const struct hstate *h = hstate_inode(inode);
 	struct folio *folio;
 	struct walk walk;
 	pgoff_t index;
 
 	walk_start(&walk, in);
 	while ((folio = walk_next(&walk, &index))) {
-		optimize_page(h, folio);
-		folio_set_hugetlb_migratable(folio);
-		folio_put(folio);
+		hugetlb_settle_folio(folio);
 		cond_resched();
 	}
 }
@@ -393,7 +377,7 @@ int hugetlb_luo_fill(struct hugetlb_luo_in *in, struct file *file,
 
 	err = fill_pages(inode, in, &nr) ?: reserve_regions(inode, in);
 	if (!err) {
-		commit_pages(inode, in);
+		commit_pages(in);
 		__fput_sync(file);
 		return 0;
 	}
