@@ -21,12 +21,18 @@
  * the kexec crosses. Truncation, fallocate() of any kind, and mapping more of it
  * than its size for writing are refused with EPERM.
  *
- * In the next kernel its pages come on top of the pool, as surplus pages: the
- * pool's size, nr_hugepages, is what that kernel's administrator asked for, and
- * the overcommit limit is not applied to them. When the file goes, or is finished
- * without having been retrieved, their memory is given back to the system. Raising
- * nr_hugepages makes surplus pages part of the pool, without allocating any. What
- * the file has reserved but not used has to be in that kernel's pool.
+ * In the next kernel its pages count towards the pool that the command line asks for
+ * with hugepages=: as many as are preserved are not allocated at boot. Until a file is
+ * retrieved, its pages are in no count. Then they are pages of the pool, and stay there
+ * when the file goes, as they do when it is finished without having been retrieved.
+ *
+ * Pages of which the command line does not ask for as many come on top of the pool, as
+ * surplus pages, and the overcommit limit is not applied to them. When the file goes, or
+ * is finished without having been retrieved, their memory is given back to the system.
+ * So do all that come after nr_hugepages was written to, as that asks for a pool of so
+ * many pages at once. Raising nr_hugepages makes surplus pages part of the pool, without
+ * allocating any. What the file has reserved but not used has to be in that kernel's
+ * pool.
  *
  * Pages and reservations behind the end of the file are given up.
  */
@@ -324,6 +330,9 @@ static struct liveupdate_file_handler hugetlb_luo_handler = {
 static int __init hugetlb_luo_init(void)
 {
 	int err = liveupdate_register_file_handler(&hugetlb_luo_handler);
+
+	if (!err)
+		hugetlb_luo_pool_setup();
 
 	/* Live update being off is no failure */
 	return err == -EOPNOTSUPP ? 0 : err;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Live update of memfds of huge pages: what its parts share. hugetlb_luo.c is the
- * file handler, hugetlb_luo_out.c preserves pages, hugetlb_luo_in.c restores them, and
+ * file handler, hugetlb_luo_out.c preserves pages, hugetlb_luo_in.c restores them,
+ * hugetlb_luo_pool.c sees to it that the pool of the next kernel leaves them out, and
  * hugetlb_luo_check.c looks at what comes from the previous kernel.
  */
 #ifndef _MM_HUGETLB_LUO_H
@@ -15,6 +16,9 @@
 
 struct file;
 struct hstate;
+
+/* Larger pages than any machine has, but sums of sizes do not overflow */
+#define HUGETLB_LUO_MAX_ORDER	30
 
 /* Bytes of a huge page of this file */
 static inline u64 hugetlb_luo_page_size(const struct hugetlb_luo_ser *ser)
@@ -92,6 +96,11 @@ int hugetlb_luo_fill(struct hugetlb_luo_in *in, struct file *file,
 		     struct file *as_was);
 void hugetlb_luo_discard(struct hugetlb_luo_in *in);
 
+void hugetlb_luo_pool_setup(void);
+void hugetlb_luo_pool_add(unsigned int order, int nid, u64 pages);
+void hugetlb_luo_pool_sub(unsigned int order, int nid, u64 pages);
+
+bool hugetlb_luo_pool_ok(const struct hugetlb_luo_pool *pool);
 bool hugetlb_luo_ser_ok(const struct hugetlb_luo_ser *ser);
 bool hugetlb_luo_extents_ok(const struct hugetlb_luo_ser *ser,
 			    const struct luo_chain *kept,

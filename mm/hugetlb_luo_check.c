@@ -18,9 +18,6 @@
 #include "hugetlb_luo.h"
 #include "memfd_luo.h"
 
-/* Larger pages than any machine has, but sums of sizes do not overflow */
-#define MAX_ORDER		30
-
 static u64 pages_of_file(const struct hugetlb_luo_ser *ser)
 {
 	return DIV_ROUND_UP_ULL(ser->attrs.size, hugetlb_luo_page_size(ser));
@@ -138,6 +135,22 @@ bool hugetlb_luo_ser_ok(const struct hugetlb_luo_ser *ser)
 {
 	return ser->crc == crc32c(0, ser,
 				  offsetof(struct hugetlb_luo_ser, crc)) &&
-	       ser->order && ser->order <= MAX_ORDER &&
+	       ser->order && ser->order <= HUGETLB_LUO_MAX_ORDER &&
 	       memfd_luo_attrs_ok(&ser->attrs);
+}
+
+/**
+ * hugetlb_luo_pool_ok - see whether the numbers of huge pages that came can be read
+ * @pool: a copy of them, which is not trusted
+ *
+ * The numbers themselves can still be any.
+ *
+ * Return: true if so.
+ */
+bool hugetlb_luo_pool_ok(const struct hugetlb_luo_pool *pool)
+{
+	return pool->version == HUGETLB_LUO_POOL_VERSION &&
+	       pool->nr <= HUGETLB_LUO_POOL_ENTRIES &&
+	       pool->crc == crc32c(0, pool->entries,
+				   pool->nr * sizeof(*pool->entries));
 }

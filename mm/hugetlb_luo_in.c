@@ -394,6 +394,8 @@ int hugetlb_luo_fill(struct hugetlb_luo_in *in, struct file *file,
 /**
  * hugetlb_luo_discard - free the pages of a file that came
  * @in: the file
+ *
+ * The pool gets them first, if it has left out some, see hugetlb_adopt_free_folio().
  */
 void hugetlb_luo_discard(struct hugetlb_luo_in *in)
 {
@@ -404,7 +406,7 @@ void hugetlb_luo_discard(struct hugetlb_luo_in *in)
 	walk_start(&walk, in);
 	walk.drop = true;
 	while ((folio = walk_next(&walk, &index)) != ERR_PTR(-EUCLEAN) && folio) {
-		if (!IS_ERR(folio))
+		if (!IS_ERR(folio) && !hugetlb_adopt_free_folio(folio))
 			folio_put(folio);
 		cond_resched();
 	}

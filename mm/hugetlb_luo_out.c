@@ -412,6 +412,29 @@ static int collect_late(struct file *file, struct hugetlb_luo_out *out)
 	return collect(file, out, &out->late);
 }
 
+static void count_extents(struct hugetlb_luo_out *out,
+			  struct hugetlb_luo_records *extents,
+			  void (*count)(unsigned int order, int nid, u64 pages))
+{
+	const struct hugetlb_luo_extent *extent;
+	struct kho_block_set_it it;
+
+	kho_block_set_it_init(&it, &extents->blocks);
+	while ((extent = kho_block_set_it_read_entry(&it))) {
+		count(out->h->order, pfn_to_nid(PHYS_PFN(extent->phys)),
+		      extent->count);
+		cond_resched();
+	}
+}
+
+/* Tell the pool of the next kernel of all pages, or take that back */
+static void count_pages(struct hugetlb_luo_out *out,
+			void (*count)(unsigned int order, int nid, u64 pages))
+{
+	count_extents(out, &out->kept, count);
+	count_extents(out, &out->late, count);
+}
+
 /* ---- Regions ---- */
 
 static struct resv_map *regions_of(struct file *file)
@@ -557,7 +580,7 @@ void hugetlb_luo_unkeep(struct hugetlb_luo_out *out)
  * @file: the same; no page can come any more
  *
  * Notes what is reserved, too, and makes the record of the file whole but for its
- * attributes and its checksum.
+ * attributes and its checksum. The pool of the next kernel is told of the pages.
  *
  * Context: May sleep.
  * Return: as hugetlb_luo_keep().
@@ -578,6 +601,7 @@ int hugetlb_luo_keep_late(struct hugetlb_luo_out *out, struct file *file)
 	records_seal(&out->late, &out->ser->late);
 	records_seal(&out->regions, &out->ser->regions);
 	out->ser->order = out->h->order;
+	count_pages(out, hugetlb_luo_pool_add);
 	return 0;
 }
 
@@ -587,6 +611,7 @@ int hugetlb_luo_keep_late(struct hugetlb_luo_out *out, struct file *file)
  */
 void hugetlb_luo_unkeep_late(struct hugetlb_luo_out *out)
 {
+	count_pages(out, hugetlb_luo_pool_sub);
 	records_drop(&out->regions);
 	release_extents(out, &out->late);
 }

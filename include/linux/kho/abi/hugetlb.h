@@ -90,4 +90,53 @@ static_assert(sizeof(struct hugetlb_luo_ser) == 376);
 static_assert(offsetof(struct hugetlb_luo_ser, kept) == 296);
 static_assert(offsetof(struct hugetlb_luo_ser, crc) == 372);
 
+/**
+ * DOC: Huge pages that the pool of the next kernel is to leave out
+ *
+ * The next kernel allocates the pool that its command line asks for long before it can
+ * look at files. So the number of huge pages that files bring is in a subtree of KHO's
+ * tree of its own, by size and node: one page that holds a struct hugetlb_luo_pool. It
+ * is a hint. Without it, or with wrong numbers in it, the pool is larger or smaller.
+ */
+
+/* Name of the subtree */
+#define HUGETLB_LUO_POOL_SUBTREE	"hugetlb-pool"
+
+/* A kernel that knows another one takes all pages to be missing */
+#define HUGETLB_LUO_POOL_VERSION	1
+
+/**
+ * struct hugetlb_luo_pool_entry - huge pages of one size on one node
+ * @order: log2 of the size of a huge page, in pages
+ * @nid:   the node, by the previous kernel's number
+ * @pages: how many are preserved
+ */
+struct hugetlb_luo_pool_entry {
+	u32	order;
+	u32	nid;
+	u64	pages;
+};
+
+static_assert(sizeof(struct hugetlb_luo_pool_entry) == 16);
+
+#define HUGETLB_LUO_POOL_ENTRIES	255
+
+/**
+ * struct hugetlb_luo_pool - how many huge pages are preserved
+ * @version: HUGETLB_LUO_POOL_VERSION
+ * @nr:      how many entries there are; no two are of the same size and node
+ * @crc:     CRC-32C of these entries
+ * @pad:     zero
+ * @entries: they
+ */
+struct hugetlb_luo_pool {
+	u32	version;
+	u32	nr;
+	u32	crc;
+	u32	pad;
+	struct hugetlb_luo_pool_entry entries[HUGETLB_LUO_POOL_ENTRIES];
+};
+
+static_assert(sizeof(struct hugetlb_luo_pool) == 4096);
+
 #endif /* _LINUX_KHO_ABI_HUGETLB_H */
