@@ -228,12 +228,70 @@ static bool all_there_is(void)
 	       !named_often_ok(2 * most, 2 * most);
 }
 
+/* ---- Numbers for the pool ---- */
+
+static struct hugetlb_luo_pool pool;
+
+static void pool_write(void)
+{
+	memset(&pool, 0, sizeof(pool));
+	pool.version = HUGETLB_LUO_POOL_VERSION;
+	pool.nr = 2;
+	pool.entries[0] = (struct hugetlb_luo_pool_entry){ ORDER, 0, 3 };
+	pool.entries[1] = (struct hugetlb_luo_pool_entry){ ORDER, 1, 4 };
+	pool.crc = crc32c(0, pool.entries, 2 * sizeof(pool.entries[0]));
+}
+
+static bool pool_intact(void)
+{
+	pool_write();
+	return hugetlb_luo_pool_ok(&pool);
+}
+
+static bool pool_of_another_version(void)
+{
+	pool_write();
+	pool.version++;
+	return !hugetlb_luo_pool_ok(&pool);
+}
+
+static bool pool_damaged(void)
+{
+	pool_write();
+	pool.entries[1].pages++;
+	return !hugetlb_luo_pool_ok(&pool);
+}
+
+/* What is behind the page is not read, whatever is there */
+static bool pool_too_long(void)
+{
+	pool_write();
+	pool.nr = HUGETLB_LUO_POOL_ENTRIES + 1;
+	if (hugetlb_luo_pool_ok(&pool))
+		return false;
+	pool.nr = UINT32_MAX;
+	return !hugetlb_luo_pool_ok(&pool);
+}
+
+static bool pool_full(void)
+{
+	pool_write();
+	pool.nr = HUGETLB_LUO_POOL_ENTRIES;
+	pool.crc = crc32c(0, pool.entries, sizeof(pool.entries));
+	return hugetlb_luo_pool_ok(&pool);
+}
+
 static const struct {
 	const char *name;
 	bool (*run)(void);
 } others[] = {
 	{ "every_bit_counts", every_bit_counts },
 	{ "all_there_is", all_there_is },
+	{ "pool_intact", pool_intact },
+	{ "pool_of_another_version", pool_of_another_version },
+	{ "pool_damaged", pool_damaged },
+	{ "pool_too_long", pool_too_long },
+	{ "pool_full", pool_full },
 };
 
 int main(void)

@@ -6,8 +6,8 @@
  * there are surplus ones, whosever, are freed in their place.
  *
  * The sets: "hugetlb" with pages of 2 MiB, "scratch" with much memory that the
- * next kernel starts in, "gigantic" with pages of 1 GiB, and "nosize", where the next
- * kernel has none of these.
+ * next kernel starts in, "gigantic" with pages of 1 GiB, "giant_pool", where the next
+ * kernel asks for these, too, and "nosize", where it has none of them.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "huge.h"
 #include "lib/handover.h"
 #include "update.h"
 
@@ -33,10 +34,6 @@
 
 /* ---- The pool ---- */
 
-struct pool {
-	long nr, free, reserved, surplus;
-};
-
 static long pool_number(uint64_t size, const char *name)
 {
 	char path[128];
@@ -45,7 +42,7 @@ static long pool_number(uint64_t size, const char *name)
 	return number_in(path);
 }
 
-static void pool_resize(uint64_t size, long nr)
+void pool_resize(uint64_t size, long nr)
 {
 	char path[128], text[32];
 
@@ -54,7 +51,7 @@ static void pool_resize(uint64_t size, long nr)
 	OK(text_write(path, text));
 }
 
-static struct pool pool_now(uint64_t size)
+struct pool pool_now(uint64_t size)
 {
 	return (struct pool) {
 		.nr = pool_number(size, "nr_hugepages"),
@@ -71,8 +68,8 @@ static void check_number(int line, const char *name, long want, long have)
 			  have, want);
 }
 
-static void check_pool(int line, uint64_t size, const struct pool *before,
-		       const struct pool *change)
+void check_pool(int line, uint64_t size, const struct pool *before,
+		const struct pool *change)
 {
 	struct pool now = pool_now(size);
 
@@ -84,9 +81,22 @@ static void check_pool(int line, uint64_t size, const struct pool *before,
 		     now.surplus);
 }
 
-/* The pool is as before, but for so many pages: all, free, reserved, surplus */
-#define CHECK_POOL(_size, _before, ...)					\
-	check_pool(__LINE__, _size, _before, &(struct pool){ __VA_ARGS__ })
+/*
+ * Claim a session where the pool waits for no pages, as there are as many as were asked
+ * for: pages that come are on top of it then. See update_pool.c for pools that wait.
+ */
+static int claim(struct note *note, const char *suffix, uint64_t size)
+{
+	struct pool now = pool_now(size);
+
+	pool_resize(size, now.nr - now.surplus);
+	return session_claim(note, suffix);
+}
+
+static int huge_claim(struct note *note)
+{
+	return claim(note, "", HUGE);
+}
 
 /*
  * So much memory more is free than it was. Where struct pages of huge pages are
@@ -105,7 +115,7 @@ static void check_freed(long before, long kib)
 
 /* ---- Files ---- */
 
-static int huge_memfd(unsigned int flags, uint64_t size)
+int huge_memfd(unsigned int flags, uint64_t size)
 {
 	int fd = SYS(memfd_create("huge", MFD_HUGETLB | SIZE_FLAG(21) | flags));
 
@@ -113,8 +123,7 @@ static int huge_memfd(unsigned int flags, uint64_t size)
 	return fd;
 }
 
-/* A page of it; nothing is reserved for the mapping */
-static char *map_page(int fd, uint64_t page_size, uint64_t index)
+char *huge_map(int fd, uint64_t page_size, uint64_t index)
 {
 	void *map = mmap(NULL, page_size, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_NORESERVE, fd, index * page_size);
@@ -125,13 +134,13 @@ static char *map_page(int fd, uint64_t page_size, uint64_t index)
 
 static void fill_page(int fd, uint64_t index, uint64_t seed)
 {
-	char *map = map_page(fd, HUGE, index);
+	char *map = huge_map(fd, HUGE, index);
 
 	content_generate(map, index * HUGE, HUGE, seed);
 	munmap(map, HUGE);
 }
 
-static int huge_filled(unsigned int flags, uint64_t pages, uint64_t seed)
+int huge_filled(unsigned int flags, uint64_t pages, uint64_t seed)
 {
 	int fd = huge_memfd(flags, pages * HUGE);
 
@@ -173,7 +182,7 @@ static void shape_after(struct note *note)
 {
 	const struct snapshot *want = (struct snapshot *)note->value;
 	struct pool before = pool_now(HUGE);
-	int session = session_claim(note, "");
+	int session = huge_claim(note);
 	int fd = OK(luo_restore(session, 1));
 	long pages = want->blocks * 512 / HUGE;
 	struct snapshot have;
@@ -329,7 +338,7 @@ static void content_before(struct note *note)
 
 static void content_after(struct note *note)
 {
-	int session = session_claim(note, "");
+	int session = huge_claim(note);
 	int fd = OK(luo_restore(session, 1));
 	struct pool before = pool_now(HUGE);
 
@@ -418,7 +427,7 @@ static pid_t touch_hole(int fd)
 
 	if (pid)
 		return pid;
-	*map_page(fd, HUGE, 0) = 1;
+	*huge_map(fd, HUGE, 0) = 1;
 	_exit(0);
 }
 
@@ -443,7 +452,7 @@ static void holes_frozen(struct note *note)
 
 static void holes_after(struct note *note)
 {
-	int session = session_claim(note, "");
+	int session = huge_claim(note);
 	int fd = OK(luo_restore(session, 1));
 
 	CHECK_EQ(3 * HUGE, note->value[2]);
@@ -532,7 +541,7 @@ static void check_reserved(int fd, const struct pool *before)
 
 static void reserved_after(struct note *note)
 {
-	int session = session_claim(note, "");
+	int session = huge_claim(note);
 	struct pool before = pool_now(HUGE);
 	int fd = OK(luo_restore(session, 1));
 
@@ -564,7 +573,7 @@ static void check_too_small(int session, const struct pool *before, long free)
 /* With a pool that is too small, the file waits until it is larger */
 static void waiting_after(struct note *note)
 {
-	int session = session_claim(note, "");
+	int session = huge_claim(note);
 	struct pool before = pool_now(HUGE);
 	int fd;
 
@@ -602,7 +611,7 @@ static void two_regions_before(struct note *note)
 /* There is room for the first one: to give that back must not take from the pool */
 static void two_regions_after(struct note *note)
 {
-	int session = session_claim(note, ""), fd;
+	int session = huge_claim(note), fd;
 	struct pool before = pool_now(HUGE);
 
 	check_too_small(session, &before, 10);
@@ -643,7 +652,7 @@ static void three_before(struct note *note)
 /* The administrator takes over what came */
 static void raised_after(struct note *note)
 {
-	int session = session_claim(note, "");
+	int session = huge_claim(note);
 	struct pool before = pool_now(HUGE);
 	int fd = OK(luo_restore(session, 1));
 
@@ -669,7 +678,7 @@ static void unasked_before(struct note *note)
 
 static void unasked_after(struct note *note)
 {
-	int session = session_claim(note, "");
+	int session = huge_claim(note);
 	struct pool before = pool_now(HUGE);
 	long free = memory_free_kib();
 
@@ -683,7 +692,7 @@ UPDATE_TEST(hugetlb, huge_finished_unasked,
 
 static void hugetlb_total_after(struct note *note)
 {
-	int session = session_claim(note, "");
+	int session = huge_claim(note);
 	long huge = meminfo_kib("Hugetlb"), free = memory_free_kib();
 	int fd = OK(luo_restore(session, 1));
 
@@ -731,7 +740,7 @@ static unsigned int pages_in_scratch(int fd, unsigned int pages)
 	unsigned int found = 0;
 
 	for (unsigned int i = 0; i < pages; i++) {
-		char *map = map_page(fd, HUGE, i);
+		char *map = huge_map(fd, HUGE, i);
 
 		found += overlaps_scratch(huge_phys(map), HUGE);
 		munmap(map, HUGE);
@@ -749,7 +758,7 @@ static unsigned int take_pages(int *fd)
 	pages = pool_now(HUGE).free;
 	*fd = huge_memfd(0, pages * HUGE);
 	for (unsigned int i = 0; i < pages; i++) {
-		char *map = map_page(*fd, HUGE, i);
+		char *map = huge_map(*fd, HUGE, i);
 
 		*map = 1;
 		munmap(map, HUGE);
@@ -807,7 +816,7 @@ static void scratch_before(struct note *note)
 	}
 	/* Make some, of pages that the next kernel does not start in */
 	while (first < pages && note->value[1] < note->value[0]) {
-		char *map = map_page(fd, HUGE, first);
+		char *map = huge_map(fd, HUGE, first);
 		bool bad = overlaps_scratch(huge_phys(map), HUGE);
 
 		munmap(map, HUGE);
@@ -922,7 +931,7 @@ static void failing_after(struct note *note)
 	struct swept swept = {};
 
 	for (unsigned int i = 0; i < COPIES; i++)
-		swept.session[i] = session_claim(note, copy_name(i));
+		swept.session[i] = claim(note, copy_name(i), HUGE);
 	sweep(note, &swept, restore_call);
 	for (; swept.copy < COPIES; swept.copy++)
 		swept.fd[swept.copy] = OK(restore_call(&swept));
@@ -952,7 +961,7 @@ static void limit_before(struct note *note)
 /* Who retrieves is charged, and a limit that is too low loses nothing */
 static void limit_after(struct note *note)
 {
-	int session = session_claim(note, "");
+	int session = huge_claim(note);
 	struct pool before = pool_now(HUGE);
 	int fd;
 
@@ -983,7 +992,7 @@ UPDATE_TEST(hugetlb, huge_cgroup_limit, .stage = { limit_before, limit_after });
 /* The memory controller counts huge pages only if it is told to */
 static void memcg_after(struct note *note)
 {
-	int session = session_claim(note, "");
+	int session = huge_claim(note);
 	struct pool before = pool_now(HUGE);
 	int fd;
 
@@ -1013,7 +1022,7 @@ static void poisoned_before(struct note *note)
 {
 	int session = session_new(note, "");
 	int fd = huge_filled(0, 2, 61);
-	char *map = map_page(fd, HUGE, 1);
+	char *map = huge_map(fd, HUGE, 1);
 
 	if (page_break(map))
 		test_skip("no way to make memory look broken");
@@ -1025,7 +1034,7 @@ static void poisoned_before(struct note *note)
 
 static void poisoned_after(struct note *note)
 {
-	int session = session_claim(note, "");
+	int session = huge_claim(note);
 	int fd = OK(luo_restore(session, 1));
 
 	OK(content_check(fd, 0, HUGE, 61));
@@ -1075,7 +1084,7 @@ static void nodes_before(struct note *note)
 
 static void nodes_after(struct note *note)
 {
-	int session = session_claim(note, "");
+	int session = huge_claim(note);
 	long before[2], surplus[2], fd;
 
 	for (unsigned int node = 0; node < 2; node++) {
@@ -1158,7 +1167,7 @@ static void damaged_frozen(struct note *note)
 /* Found, and of no harm to the other file, or to the pool */
 static void damaged_after(struct note *note)
 {
-	int session = session_claim(note, ""), fd;
+	int session = huge_claim(note), fd;
 	struct pool before = pool_now(HUGE);
 
 	CHECK_EQ(-EUCLEAN, luo_restore(session, 1));
@@ -1223,7 +1232,7 @@ static long memmap_pages(void)
 /* The kernel does without most of them, also for pages that came */
 static void memmap_after(struct note *note)
 {
-	int session = session_claim(note, "");
+	int session = huge_claim(note);
 	long before = memmap_pages();
 	int fd;
 
@@ -1248,7 +1257,7 @@ UPDATE_TEST(hugetlb, huge_struct_pages,
 
 static void carried_last(struct note *note)
 {
-	int session = session_claim(note, "");
+	int session = huge_claim(note);
 	struct pool before = pool_now(HUGE);
 	int fd = OK(luo_restore(session, 1));
 
@@ -1264,7 +1273,7 @@ UPDATE_TEST(hugetlb, huge_carried_unasked,
 
 static void carried_open(struct note *note)
 {
-	int session = session_claim(note, "");
+	int session = huge_claim(note);
 	int fd = OK(luo_restore(session, 1));
 
 	OK(content_check(fd, 0, 3 * HUGE, 31));
@@ -1286,7 +1295,7 @@ static int giant_filled(uint64_t pages, uint64_t seed)
 
 	SYS(ftruncate(fd, pages * GIB));
 	for (uint64_t page = 0; page < pages; page += 2) {
-		char *map = map_page(fd, GIB, page);
+		char *map = huge_map(fd, GIB, page);
 
 		for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
 			content_generate(map + marks[i], page * GIB + marks[i],
@@ -1323,7 +1332,7 @@ static void giant_before(struct note *note)
 
 static void giant_restored(struct note *note, bool finish)
 {
-	int session = session_claim(note, "");
+	int session = claim(note, "", GIB);
 	struct pool before = pool_now(GIB);
 	int fd = OK(luo_restore(session, 1));
 
@@ -1356,7 +1365,7 @@ UPDATE_TEST(gigantic, giant_carried, .timeout = 120,
 /* Nobody asks for it: a page of 1 GiB is free memory again */
 static void giant_unasked(struct note *note)
 {
-	int session = session_claim(note, "");
+	int session = claim(note, "", GIB);
 	long free = memory_free_kib();
 	struct pool before = pool_now(GIB);
 
@@ -1367,6 +1376,30 @@ static void giant_unasked(struct note *note)
 
 UPDATE_TEST(gigantic, giant_finished_unasked, .timeout = 120,
 	    .stage = { giant_before, giant_unasked });
+
+/* What is preserved counts towards the pool that is taken when the kernel boots */
+static void giant_pool_before(struct note *note)
+{
+	note->value[0] = pool_now(GIB).nr;
+	giant_before(note);
+}
+
+static void giant_pool_after(struct note *note)
+{
+	int session = session_claim(note, ""), fd;
+	struct pool before = pool_now(GIB);
+
+	CHECK_BETWEEN(0, before.nr, note->value[0] - 1);
+	fd = OK(luo_restore(session, 1));
+	CHECK_POOL(GIB, &before, 1, 0, 0, 0);
+	giant_check(fd, 2, 91);
+	OK(luo_finish(session));
+	close(fd);
+	CHECK_POOL(GIB, &before, 1, 1, 0, 0);
+}
+
+UPDATE_TEST(giant_pool, giant_pool_is_taken_once, .timeout = 120,
+	    .stage = { giant_pool_before, giant_pool_after });
 
 /* A kernel that has no such pages keeps the memory until it is told not to */
 static void nosize_after(struct note *note)

@@ -46,16 +46,6 @@ static void number_set(uint64_t phys, const char *node, const char *name,
 	OK(memory_write(phys + (at - tree.fdt), &value, sizeof(value)));
 }
 
-static uint64_t subtree_address(const struct kho_place *kho, const char *name)
-{
-	static struct root tree;
-	uint64_t phys;
-
-	OK(memory_read(kho->tree, tree.fdt, PAGE));
-	number_read(&tree, name, "preserved-data", &phys);
-	return phys;
-}
-
 /* A page of our own that nobody preserves */
 static uint64_t page_not_preserved(void)
 {
@@ -93,7 +83,7 @@ static void pointers_damage(struct note *note)
 	uint64_t memblock;
 
 	OK(kho_find(&kho));
-	memblock = subtree_address(&kho, "memblock");
+	OK(kho_find_subtree("memblock", &memblock));
 	number_set(memblock, "twice", "start", note->value[0]);
 	number_set(memblock, "scratch", "start", kho.scratch);
 	number_set(memblock, "nowhere", "start", NO_RAM);

@@ -163,6 +163,27 @@ void *root_property(struct root *root, const char *node, const char *name,
 	}
 }
 
+/* Where the blob of a subtree of KHO's tree is. The tree's numbers are as in memory. */
+int kho_find_subtree(const char *name, uint64_t *phys)
+{
+	static struct root tree;
+	struct kho_place kho;
+	void *property;
+	size_t size;
+	int err;
+
+	err = kho_find(&kho);
+	if (!err)
+		err = memory_read(kho.tree, tree.fdt, BLOCK);
+	if (err)
+		return err;
+	property = root_property(&tree, name, "preserved-data", &size);
+	if (!property || size != sizeof(*phys))
+		return -ENOENT;
+	memcpy(phys, property, size);
+	return 0;
+}
+
 uint64_t root_get(struct root *root, const char *node, const char *name)
 {
 	unsigned char *bytes = root_property(root, node, name, NULL);

@@ -62,11 +62,23 @@ struct hugetlb_ser {
 	uint32_t order, crc;
 };
 
+struct pool_entry_ser {
+	uint32_t order, nid;
+	uint64_t pages;
+};
+
+/* A page */
+struct pool_ser {
+	uint32_t version, nr, crc, pad;
+	struct pool_entry_ser entries[255];
+};
+
 static_assert(sizeof(struct session_ser) == 104, "layout");
 static_assert(sizeof(struct file_ser) == 64, "layout");
 static_assert(sizeof(struct extent_ser) == 24, "layout");
 static_assert(sizeof(struct memfd_ser) == 360, "layout");
 static_assert(sizeof(struct hugetlb_ser) == 376, "layout");
+static_assert(sizeof(struct pool_ser) == 4096, "layout");
 
 /* Records in a block, which is a page */
 #define PER_BLOCK(_type)						\
@@ -82,6 +94,7 @@ struct kho_place {
 };
 
 int kho_find(struct kho_place *kho);
+int kho_find_subtree(const char *name, uint64_t *phys);
 
 int memory_read(uint64_t phys, void *data, size_t size);
 int memory_write(uint64_t phys, const void *data, size_t size);
