@@ -204,15 +204,19 @@ static int walk_take(struct walk *walk)
 {
 	unsigned int order = walk->in->ser->order;
 	u64 phys = walk_phys(walk);
+	bool broken = memfd_luo_is_broken(PHYS_PFN(phys), 1UL << order);
 
-	if (kho_preserved_order(phys) == order)
+	/* Of what nobody wants, small pages that are not broken can be freed */
+	if (kho_preserved_order(phys) == order && !(broken && walk->drop))
 		return kho_try_restore_folio(phys, order) ? 0 : -EUCLEAN;
 	/* Another file can have claimed the same memory since it was checked */
 	if (kho_preserved_whole(phys) != order)
 		return -EUCLEAN;
+	if (walk->drop)
+		return page_drop(walk->in, phys);
 
-	return walk->drop ? page_drop(walk->in, phys) :
-			    page_move(walk->in, walk->total, phys);
+	/* What is broken cannot be copied */
+	return broken ? -EHWPOISON : page_move(walk->in, walk->total, phys);
 }
 
 /* Take the next page out of KHO, unless that is done */
@@ -248,9 +252,9 @@ static void walk_on(struct walk *walk)
 
 /*
  * The next page, which belongs to us; its place in the file goes to @index. NULL at
- * the end; -EUCLEAN when KHO does not have it (any more), and -ENOMEM when there is
- * no memory for it to move to, after which the walk does not go on. -ENODATA stands
- * for a page that was dropped.
+ * the end; -EUCLEAN when KHO does not have it (any more), -ENOMEM when there is no
+ * memory for it to move to, and -EHWPOISON when it would have to move and is broken,
+ * after which the walk does not go on. -ENODATA stands for a page that was dropped.
  */
 static struct folio *walk_next(struct walk *walk, pgoff_t *index)
 {
@@ -273,6 +277,11 @@ static struct folio *walk_next(struct walk *walk, pgoff_t *index)
 	walk_on(walk);
 
 	return folio;
+}
+
+static bool folio_is_broken(const struct folio *folio)
+{
+	return memfd_luo_is_broken(folio_pfn(folio), folio_nr_pages(folio));
 }
 
 static int fill_one(struct inode *inode, struct folio *folio, pgoff_t index)
@@ -342,6 +351,45 @@ static void for_pages(struct hugetlb_luo_in *in, u64 nr,
 	}
 }
 
+#ifdef CONFIG_MEMORY_FAILURE
+static void report_broken(struct folio *folio, unsigned long pfn)
+{
+	num_poisoned_pages_sub(pfn, 1);
+	if (!memory_failure(pfn, 0))
+		return;
+
+	/* Others of it broke before, or it could not be dealt with: then all of it is bad */
+	if (!folio_test_hwpoison(folio)) {
+		folio_set_hugetlb_raw_hwp_unreliable(folio);
+		folio_set_hwpoison(folio);
+	}
+}
+
+/*
+ * Memory that broke before a file had it is marked page by page only. Now that there is
+ * somebody to ask, let it break again, as a huge page: who uses it is told, and it is
+ * never freed. The mark of the first page is soon that of all.
+ */
+static void settle_broken(struct folio *folio)
+{
+	unsigned long pfn = folio_pfn(folio), nr = folio_nr_pages(folio);
+	bool first = TestClearPageHWPoison(pfn_to_page(pfn));
+
+	/* Marks are in struct pages that would be given back */
+	hugetlb_settle_folio(folio, false);
+	while (--nr) {
+		if (TestClearPageHWPoison(pfn_to_page(pfn + nr)))
+			report_broken(folio, pfn + nr);
+	}
+	if (first)
+		report_broken(folio, pfn);
+}
+#else
+static void settle_broken(struct folio *folio)
+{
+}
+#endif
+
 /* All went well: let the file alone have the pages */
 static void commit_pages(struct hugetlb_luo_in *in)
 {
@@ -351,7 +399,10 @@ static void commit_pages(struct hugetlb_luo_in *in)
 
 	walk_start(&walk, in);
 	while ((folio = walk_next(&walk, &index))) {
-		hugetlb_settle_folio(folio);
+		if (folio_is_broken(folio))
+			settle_broken(folio);
+		else
+			hugetlb_settle_folio(folio, true);
 		cond_resched();
 	}
 }
@@ -365,6 +416,7 @@ static void commit_pages(struct hugetlb_luo_in *in)
  * Context: May sleep.
  * Return: 0; -EUCLEAN when pages are not there or have no place; -EINTR when the
  * task is killed; -ENOMEM, also when there is no memory for a page of several nodes;
+ * -EHWPOISON when such a page is broken;
  * otherwise what hugetlb_adopt_folio() or hugetlb_reserve_pages() say. On failure,
  * @in is as before.
  */
@@ -391,11 +443,21 @@ int hugetlb_luo_fill(struct hugetlb_luo_in *in, struct file *file,
 	return err;
 }
 
+static void folio_drop(struct folio *folio)
+{
+	/* It broke since a try to restore the file took it: nobody shall have it */
+	if (folio_is_broken(folio))
+		return;
+	if (!hugetlb_adopt_free_folio(folio))
+		folio_put(folio);
+}
+
 /**
  * hugetlb_luo_discard - free the pages of a file that came
  * @in: the file
  *
  * The pool gets them first, if it has left out some, see hugetlb_adopt_free_folio().
+ * Memory that is broken is not freed.
  */
 void hugetlb_luo_discard(struct hugetlb_luo_in *in)
 {
@@ -406,8 +468,8 @@ void hugetlb_luo_discard(struct hugetlb_luo_in *in)
 	walk_start(&walk, in);
 	walk.drop = true;
 	while ((folio = walk_next(&walk, &index)) != ERR_PTR(-EUCLEAN) && folio) {
-		if (!IS_ERR(folio) && !hugetlb_adopt_free_folio(folio))
-			folio_put(folio);
+		if (!IS_ERR(folio))
+			folio_drop(folio);
 		cond_resched();
 	}
 }

@@ -112,6 +112,7 @@ struct memfd_luo_in {
 };
 
 long memfd_luo_broken_pages(void);
+bool memfd_luo_is_broken(unsigned long pfn, unsigned long nr);
 int memfd_luo_out_init(struct memfd_luo_out *out);
 void memfd_luo_out_destroy(struct memfd_luo_out *out);
 int memfd_luo_keep(struct memfd_luo_out *out, struct file *file);

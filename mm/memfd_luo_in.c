@@ -282,7 +282,9 @@ static void discard(const struct run *run)
 
 		/* Without its reference, it is not to be looked at */
 		nr = folio_nr_pages(folio);
-		folio_put(folio);
+		/* Only single pages are kept from others when they are freed */
+		if (nr == 1 || !memfd_luo_is_broken(folio_pfn(folio), nr))
+			folio_put(folio);
 		cond_resched();
 	}
 }
@@ -291,7 +293,8 @@ static void discard(const struct run *run)
  * memfd_luo_discard - free the pages of a memfd that came
  * @in: the memfd, not in a file
  *
- * Of what is damaged, memory that cannot be taken out of KHO stays reserved.
+ * Of what is damaged, memory that cannot be taken out of KHO stays reserved. So does
+ * memory that is broken.
  *
  * Context: May sleep.
  */

@@ -443,6 +443,30 @@ long memfd_luo_broken_pages(void)
 }
 
 /**
+ * memfd_luo_is_broken - whether memory is known to be broken
+ * @pfn: its first page, of memory that has struct pages
+ * @nr:  how many pages it is
+ *
+ * For memory of no user, or of one that broken memory is told of page by page.
+ *
+ * Context: May sleep.
+ * Return: true when one of the pages is.
+ */
+bool memfd_luo_is_broken(unsigned long pfn, unsigned long nr)
+{
+	if (!memfd_luo_broken_pages())
+		return false;
+
+	while (nr--) {
+		if (PageHWPoison(pfn_to_page(pfn + nr)))
+			return true;
+		cond_resched();
+	}
+
+	return false;
+}
+
+/**
  * memfd_luo_out_init - begin to preserve a memfd, of which no page is listed yet
  * @out: to be filled
  *

@@ -1046,6 +1046,64 @@ static void poisoned_after(struct note *note)
 UPDATE_TEST(hugetlb, huge_poisoned,
 	    .stage = { poisoned_before, poisoned_after });
 
+/* The small page that breaks, of the second huge one */
+#define BROKEN	5
+
+static void breaks_before(struct note *note)
+{
+	int fd = huge_filled(0, 3, 62);
+	char *map = huge_map(fd, HUGE, 1);
+
+	note->value[0] = huge_phys(map) / PAGE + BROKEN;
+	munmap(map, HUGE);
+	OK(luo_preserve(session_new(note, ""), fd, 1));
+}
+
+/* Of memory that has no user yet, the kernel says EBUSY */
+static void break_preserved(uint64_t frame)
+{
+	char pfn[32];
+
+	snprintf(pfn, sizeof(pfn), "%#lx", (unsigned long)frame);
+	CHECK_EQ(-EBUSY, text_write("/sys/kernel/debug/hwpoison/corrupt-pfn", pfn));
+}
+
+/* Whoever reads what broke before the file was retrieved is told, and has the rest */
+static void breaks_after(struct note *note)
+{
+	int session = huge_claim(note), fd;
+	char byte;
+
+	break_preserved(note->value[0]);
+	fd = OK(luo_restore(session, 1));
+	OK(content_check(fd, 0, HUGE + BROKEN * PAGE, 62));
+	CHECK_EQ(-1, pread(fd, &byte, 1, HUGE + BROKEN * PAGE));
+	CHECK_EQ(EIO, errno);
+	OK(content_check(fd, 2 * HUGE, HUGE, 62));
+	/* Nor can it go on to another kernel, as that would not know */
+	CHECK_EQ(-EHWPOISON, luo_preserve(session_new(note, "next"), fd, 1));
+	OK(luo_finish(session));
+	close(fd);
+}
+
+UPDATE_TEST(hugetlb, huge_breaks, .stage = { breaks_before, breaks_after });
+
+/* What nobody asks for is free memory but for the small page that broke */
+static void breaks_unasked(struct note *note)
+{
+	int session = huge_claim(note);
+	struct pool before = pool_now(HUGE);
+	long free = memory_free_kib();
+
+	break_preserved(note->value[0]);
+	OK(luo_finish(session));
+	check_freed(free, 3 * 2048 - 4);
+	CHECK_POOL(HUGE, &before, 0, 0, 0, 0);
+}
+
+UPDATE_TEST(hugetlb, huge_breaks_unasked,
+	    .stage = { breaks_before, breaks_unasked });
+
 /* ---- Nodes ---- */
 
 static long node_pages(unsigned int node, const char *name)
