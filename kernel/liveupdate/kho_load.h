@@ -31,6 +31,10 @@ int kho_cmdline_check(char *text, const struct kho_memory *memory);
 /* kho_room.c */
 u64 kho_room_find(struct kho_radix_tree *tree, u64 align);
 
+/* kho_broken.c */
+int kho_areas_make(struct kimage *image);
+int kho_check_broken(struct kimage *image);
+
 /* kho_load.c */
 int kho_load_check(const struct kimage *image, struct kho_radix_tree *tree);
 

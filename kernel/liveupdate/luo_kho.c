@@ -193,7 +193,8 @@ void luo_handover_receive_sessions(struct luo *luo)
  *
  * Context: Process context, luo.transition held for writing.
  * Return: 0, -ENOMEM, -ENOSPC; -EADDRNOTAVAIL when the next kernel is not told of
- * memory that anybody, not only the orchestrator, hands over to it.
+ * memory that anybody, not only the orchestrator, hands over to it; -EHWPOISON
+ * when memory that it is to start in is broken.
  */
 int luo_handover_write(struct luo *luo)
 {

@@ -138,6 +138,10 @@ unsigned int times_logged(const char *what);
 /* Of a page that is mapped */
 uint64_t pfn_of(const void *address);
 
+/* A kernel that is loaded with such a command line, and nobody jumps to */
+int load_with(const char *words);
+void unload(void);
+
 /* A jump that has to fail; with so much memory, in bytes of slab and in pages */
 int try_jump(void);
 int try_jump_with(unsigned long space);

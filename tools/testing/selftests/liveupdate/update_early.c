@@ -24,7 +24,7 @@
 #define LONG_ENOUGH	2048
 
 /* Loads that kernel, without an initrd; what was loaded before is no longer */
-static int load_with(const char *words)
+int load_with(const char *words)
 {
 	const char *kernel = getenv("KERNEL");
 	char image[64], cmdline[LONG_ENOUGH];
@@ -40,7 +40,7 @@ static int load_with(const char *words)
 	return err;
 }
 
-static void unload(void)
+void unload(void)
 {
 	SYS(syscall(SYS_kexec_file_load, -1, -1, 0, NULL, KEXEC_FILE_UNLOAD));
 }
