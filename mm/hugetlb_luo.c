@@ -29,8 +29,8 @@
  * Pages of which the command line does not ask for as many come on top of the pool, as
  * surplus pages, and the overcommit limit is not applied to them. When the file goes, or
  * is finished without having been retrieved, their memory is given back to the system.
- * So do all that come after nr_hugepages was written to, as that asks for a pool of so
- * many pages at once. Raising nr_hugepages makes surplus pages part of the pool, without
+ * So do all that come after another number was written to nr_hugepages, as that asks for
+ * a pool of so many pages at once. Raising nr_hugepages makes surplus pages part of the pool, without
  * allocating any. What the file has reserved but not used has to be in that kernel's
  * pool.
  *

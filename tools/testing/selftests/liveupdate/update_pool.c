@@ -107,6 +107,12 @@ static void pool_after(struct note *note)
 	CHECK_EQ(pool.nr, pool.free);
 	CHECK_EQ(0, pool.surplus);
 	CHECK_EQ(note->value[0], number_in(ASKED));
+
+	/* As sysctl.conf may, with what the command line has asked for */
+	pool_resize(HUGE, note->value[0]);
+	CHECK_POOL(HUGE, &pool, 0, 0, 0, 0);
+	CHECK_EQ(note->value[0], number_in(ASKED));
+
 	check_used(note);
 	check_unused(note);
 	check_on_top(note);
