@@ -30,9 +30,9 @@
  * surplus pages, and the overcommit limit is not applied to them. When the file goes, or
  * is finished without having been retrieved, their memory is given back to the system.
  * So do all that come after another number was written to nr_hugepages, as that asks for
- * a pool of so many pages at once. Raising nr_hugepages makes surplus pages part of the pool, without
- * allocating any. What the file has reserved but not used has to be in that kernel's
- * pool.
+ * a pool of so many pages at once. Raising nr_hugepages makes surplus pages part of the
+ * pool, without allocating any. What the file has reserved but not used has to be in that
+ * kernel's pool.
  *
  * Pages and reservations behind the end of the file are given up.
  */

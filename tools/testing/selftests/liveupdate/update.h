@@ -139,8 +139,8 @@ unsigned int times_logged(const char *what);
 uint64_t pfn_of(const void *address);
 
 /* A kernel that is loaded with such a command line, and nobody jumps to */
-int load_with(const char *words);
-void unload(void);
+int kernel_load_with(const char *words);
+void kernel_unload(void);
 
 /* A jump that has to fail; with so much memory, in bytes of slab and in pages */
 int try_jump(void);

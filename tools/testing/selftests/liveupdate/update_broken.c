@@ -56,13 +56,13 @@ static void broken_before(struct note *note)
 		note->value[broken] = (start[i] + size[i]) / PAGE - 7;
 		frame_break(note->value[broken++]);
 	}
-	OK(load_with(""));
+	OK(kernel_load_with(""));
 
 	note->value[broken] = start[0] / PAGE + 7;
 	frame_break(note->value[broken]);
 	CHECK_EQ(-EHWPOISON, try_jump());
 	CHECK_EQ(1, times_logged("has an uncorrected error, and the next kernel needs it"));
-	unload();
+	kernel_unload();
 }
 
 /* It has not started in any of them */

@@ -24,7 +24,7 @@
 #define LONG_ENOUGH	2048
 
 /* Loads that kernel, without an initrd; what was loaded before is no longer */
-int load_with(const char *words)
+int kernel_load_with(const char *words)
 {
 	const char *kernel = getenv("KERNEL");
 	char image[64], cmdline[LONG_ENOUGH];
@@ -40,7 +40,7 @@ int load_with(const char *words)
 	return err;
 }
 
-void unload(void)
+void kernel_unload(void)
 {
 	SYS(syscall(SYS_kexec_file_load, -1, -1, 0, NULL, KEXEC_FILE_UNLOAD));
 }
@@ -50,7 +50,7 @@ static void check_refused(struct note *note)
 	const char *const *words = test_data();
 
 	for (; *words; words++) {
-		int err = load_with(*words);
+		int err = kernel_load_with(*words);
 
 		if (err != -EINVAL)
 			test_fail(__FILE__, __LINE__, "%s: %s", *words,
@@ -65,12 +65,12 @@ static void check_loaded(struct note *note)
 	const char *const *words = test_data();
 
 	for (; *words; words++) {
-		int err = load_with(*words);
+		int err = kernel_load_with(*words);
 
 		if (err)
 			test_fail(__FILE__, __LINE__, "%s: %s", *words,
 				  strerror(-err));
-		unload();
+		kernel_unload();
 	}
 }
 
@@ -100,8 +100,8 @@ static unsigned int told_of_crash(const char *words)
 {
 	unsigned int before = times_logged("may have no crash kernel");
 
-	OK(load_with(words));
-	unload();
+	OK(kernel_load_with(words));
+	kernel_unload();
 	return times_logged("may have no crash kernel") - before;
 }
 
