@@ -55,7 +55,7 @@ static void pool_before(struct note *note)
 	note->value[0] = pool.nr;
 	preserve_pages(note, "used", USED);
 	preserve_pages(note, "unused", UNUSED);
-	preserve_pages(note, "on top", ON_TOP);
+	preserve_pages(note, "top", ON_TOP);
 	preserve_pages(note, "last", LAST);
 }
 
@@ -86,7 +86,7 @@ static void check_unused(struct note *note)
 /* The administrator asks for a pool of so many pages at once, and has it already */
 static void check_on_top(struct note *note)
 {
-	int session = session_claim(note, "on top"), fd;
+	int session = session_claim(note, "top"), fd;
 	struct pool before = pool_now(HUGE);
 
 	pool_resize(HUGE, before.nr);
