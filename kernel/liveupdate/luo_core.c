@@ -346,8 +346,8 @@ EXPORT_SYMBOL_GPL(liveupdate_unregister_flb);
  *
  * Whoever asks first has it retrieved.
  *
- * Context: May sleep. From early initcalls on. An FLB that is not registered must
- * not be asked for in a callback of an FLB, nor in can_preserve of a file handler.
+ * Context: May sleep. From early initcalls on. The caller may hold a lock that
+ * callbacks of other FLBs take, but none that those of this one take.
  * Return: 0; -EOPNOTSUPP when live update is off; -ENODATA when there was no live
  * update, or the FLB is finished; -ENOENT when none came; -ENODEV when its module
  * is going away; -EEXIST when another FLB has its string; -EINVAL as

@@ -46,10 +46,9 @@ static void show_sessions(struct seq_file *m, struct luo *luo,
 
 static void show_flbs(struct seq_file *m, struct luo *luo)
 {
-	struct luo_flb *flb;
+	struct luo_flb *flb = NULL;
 
-	guard(rwsem_read)(&luo->handlers.lock);
-	list_for_each_entry(flb, &luo->handlers.flbs, list) {
+	while ((flb = luo_flb_next(luo, flb))) {
 		guard(mutex)(&flb->out_lock);
 		seq_printf(m, "flb %s files %llu users %llu data %#llx\n",
 			   flb->compatible, flb->out.files, flb->out.users,

@@ -8,6 +8,10 @@
  *
  * What LUO knows of an FLB goes by its compatible string, and stays for good: an
  * FLB of a module that is loaded again is not given once more what it finished.
+ *
+ * Callbacks are called with none of the locks of all FLBs held: a driver may hold
+ * its own lock when it asks for an FLB, and take the same one in a callback of
+ * another. So a walk takes one step at a time.
  */
 
 #define pr_fmt(fmt) "liveupdate: " fmt
@@ -23,10 +27,12 @@
 /**
  * struct luo_flb_link - that files of a handler need an FLB
  * @list: in the handler's list, in the order of registration
+ * @seq:  higher than that of the link before it
  * @flb:  the FLB
  */
 struct luo_flb_link {
 	struct list_head list;
+	u64 seq;
 	struct luo_flb *flb;
 };
 
@@ -62,16 +68,6 @@ static int pin(struct luo_flb *state, struct liveupdate_flb *flb)
 	return 0;
 }
 
-static bool pin_again(struct luo_flb *state)
-{
-	guard(spinlock)(&state->lock);
-	if (!state->flb)
-		return false;
-
-	state->pins++;
-	return true;
-}
-
 /* With the last pin the FLB can go: its memory may be that of a module */
 static void unpin(struct luo_flb *state)
 {
@@ -83,50 +79,129 @@ static void unpin(struct luo_flb *state)
 	state->flb = NULL;
 }
 
+/* Pin it together with its module: both stay until flb_release() */
+static bool flb_hold(struct luo_flb *state)
+{
+	guard(spinlock)(&state->lock);
+	if (!state->flb || !try_module_get(state->flb->ops->owner))
+		return false;
+
+	state->pins++;
+	return true;
+}
+
+static void flb_release(struct luo_flb *state)
+{
+	struct module *owner = state->flb->ops->owner;
+
+	unpin(state);
+	module_put(owner);
+}
+
+/* ---- Walks ---- */
+
+/* The FLB of a handler after the one at *@seq. Links can come and go in between */
+static struct luo_flb *next_linked(struct luo *luo,
+				   struct liveupdate_file_handler *handler,
+				   u64 *seq)
+{
+	struct luo_flb_link *link;
+
+	guard(rwsem_read)(&luo->handlers.lock);
+	list_for_each_entry(link, links_of(handler), list) {
+		if (link->seq > *seq) {
+			*seq = link->seq;
+			return link->flb;
+		}
+	}
+
+	return NULL;
+}
+
+/* The one before it, likewise */
+static struct luo_flb *previous_linked(struct luo *luo,
+				       struct liveupdate_file_handler *handler,
+				       u64 *seq)
+{
+	struct luo_flb_link *link;
+
+	guard(rwsem_read)(&luo->handlers.lock);
+	list_for_each_entry_reverse(link, links_of(handler), list) {
+		if (link->seq < *seq) {
+			*seq = link->seq;
+			return link->flb;
+		}
+	}
+
+	return NULL;
+}
+
+static struct luo_flb *flb_after(struct luo_handlers *handlers,
+				 struct luo_flb *flb)
+{
+	struct list_head *next = flb ? flb->list.next : handlers->flbs.next;
+
+	lockdep_assert_held(&handlers->lock);
+	return next == &handlers->flbs ? NULL :
+					 list_entry(next, struct luo_flb, list);
+}
+
+/**
+ * luo_flb_next - go from FLB to FLB
+ * @luo: the orchestrator
+ * @flb: the one before, or NULL to begin
+ *
+ * None of them goes while the orchestrator is there.
+ *
+ * Context: May sleep, takes luo_handlers.lock.
+ * Return: the next one in the order in which they were first heard of, or NULL.
+ */
+struct luo_flb *luo_flb_next(struct luo *luo, struct luo_flb *flb)
+{
+	guard(rwsem_read)(&luo->handlers.lock);
+	return flb_after(&luo->handlers, flb);
+}
+
 /* ---- Outgoing ---- */
 
 static int out_preserve(struct luo_flb *state)
 {
-	struct liveupdate_flb *flb = state->flb;
-	struct liveupdate_flb_op_args args = { .flb = flb };
+	struct liveupdate_flb_op_args args = {};
 	struct luo_call call;
 	int err;
 
-	if (!try_module_get(flb->ops->owner))
+	if (!flb_hold(state))
 		return -ENODEV;
 
+	args.flb = state->flb;
 	luo_call_start(&call, state->luo, LIVEUPDATE_PHASE_PREPARE,
-		       LUO_CALL_FLB, flb->compatible, 0);
-	err = luo_call_end(&call, flb->ops->preserve(&args));
+		       LUO_CALL_FLB, state->compatible, 0);
+	err = luo_call_end(&call, args.flb->ops->preserve(&args));
 	if (err) {
-		module_put(flb->ops->owner);
+		flb_release(state);
 		return err;
 	}
 
 	state->out.data = args.data;
 	state->out.obj = args.obj;
-	pin_again(state);
 	return 0;
 }
 
 static void out_unpreserve(struct luo_flb *state)
 {
-	struct liveupdate_flb *flb = state->flb;
-	struct module *owner = flb->ops->owner;
 	struct liveupdate_flb_op_args args = {
-		.flb = flb,
+		.flb = state->flb,
 		.data = state->out.data,
 		.obj = state->out.obj,
 	};
 	struct luo_call call;
 
 	luo_call_start(&call, state->luo, LIVEUPDATE_PHASE_CANCEL,
-		       LUO_CALL_FLB, flb->compatible, 0);
-	flb->ops->unpreserve(&args);
+		       LUO_CALL_FLB, state->compatible, 0);
+	args.flb->ops->unpreserve(&args);
 	luo_call_end(&call, 0);
 	state->out = (struct luo_flb_side){};
-	unpin(state);
-	module_put(owner);
+	flb_release(state);
 }
 
 static int out_add_file(struct luo_flb *state)
@@ -152,6 +227,24 @@ static void out_del_file(struct luo_flb *state)
 		out_unpreserve(state);
 }
 
+/* From here on the handler gets no more FLBs */
+static void count_file(struct luo *luo, struct liveupdate_file_handler *handler)
+{
+	guard(rwsem_read)(&luo->handlers.lock);
+	atomic64_inc(&ACCESS_PRIVATE(handler, files));
+}
+
+/* One file less for the FLBs before @seq, and for the handler */
+static void out_del_files(struct luo *luo,
+			  struct liveupdate_file_handler *handler, u64 seq)
+{
+	struct luo_flb *state;
+
+	while ((state = previous_linked(luo, handler, &seq)))
+		out_del_file(state);
+	atomic64_dec(&ACCESS_PRIVATE(handler, files));
+}
+
 /**
  * luo_flbs_preserve - a file is about to be preserved: its FLBs come first
  * @luo:     the orchestrator
@@ -163,23 +256,20 @@ static void out_del_file(struct luo_flb *state)
  */
 int luo_flbs_preserve(struct luo *luo, struct liveupdate_file_handler *handler)
 {
-	struct luo_flb_link *link;
+	struct luo_flb *state;
+	u64 seq = 0;
 	int err;
 
-	guard(rwsem_read)(&luo->handlers.lock);
-	list_for_each_entry(link, links_of(handler), list) {
-		err = out_add_file(link->flb);
-		if (err)
-			goto undo;
+	count_file(luo, handler);
+	while ((state = next_linked(luo, handler, &seq))) {
+		err = out_add_file(state);
+		if (err) {
+			out_del_files(luo, handler, seq);
+			return err;
+		}
 	}
 
-	atomic64_inc(&ACCESS_PRIVATE(handler, files));
 	return 0;
-
-undo:
-	list_for_each_entry_continue_reverse(link, links_of(handler), list)
-		out_del_file(link->flb);
-	return err;
 }
 
 /**
@@ -191,12 +281,7 @@ undo:
  */
 void luo_flbs_unpreserve(struct luo *luo, struct liveupdate_file_handler *handler)
 {
-	struct luo_flb_link *link;
-
-	guard(rwsem_read)(&luo->handlers.lock);
-	atomic64_dec(&ACCESS_PRIVATE(handler, files));
-	list_for_each_entry_reverse(link, links_of(handler), list)
-		out_del_file(link->flb);
+	out_del_files(luo, handler, U64_MAX);
 }
 
 /* ---- Incoming ---- */
@@ -224,35 +309,31 @@ static void in_receive(struct luo_flb *state)
 
 static int in_retrieve(struct luo_flb *state)
 {
-	struct liveupdate_flb *flb = state->flb;
-	struct liveupdate_flb_op_args args = {
-		.flb = flb,
-		.data = state->in.data,
-	};
+	struct liveupdate_flb_op_args args = { .data = state->in.data };
 	struct luo_call call;
 	int err;
 
 	if (state->retrieved)
 		return 0;
-	if (!try_module_get(flb->ops->owner))
+	if (!flb_hold(state))
 		return -ENODEV;
 
+	args.flb = state->flb;
 	luo_call_start(&call, state->luo, LIVEUPDATE_PHASE_RETRIEVE,
-		       LUO_CALL_FLB, flb->compatible, 0);
-	err = flb->ops->retrieve(&args);
+		       LUO_CALL_FLB, state->compatible, 0);
+	err = args.flb->ops->retrieve(&args);
 	luo_call_end(&call, err);
 	if (err == -EUCLEAN && !state->damaged) {
 		state->damaged = true;
-		luo_quarantine_add(state->luo, err, "flb %s", flb->compatible);
+		luo_quarantine_add(state->luo, err, "flb %s", state->compatible);
 	}
 	if (err) {
-		module_put(flb->ops->owner);
+		flb_release(state);
 		return err;
 	}
 
 	state->in.obj = args.obj;
 	state->retrieved = true;
-	pin_again(state);
 	return 0;
 }
 
@@ -278,21 +359,21 @@ static void in_call_finish(struct luo_flb *state)
 /* Nobody needs it any more. What cannot be retrieved is left for later. */
 static void in_finish(struct luo_flb *state)
 {
-	struct module *owner;
-
-	if (!state->in_left || in_use(&state->in) || !pin_again(state))
+	if (!state->in_left || in_use(&state->in) || in_retrieve(state))
 		return;
-	if (in_retrieve(state)) {
-		unpin(state);
-		return;
-	}
 
-	owner = state->flb->ops->owner;
 	in_call_finish(state);
-	/* The pin of what is retrieved, and the one taken here */
-	unpin(state);
-	unpin(state);
-	module_put(owner);
+	flb_release(state);
+}
+
+static void in_del_file(struct luo_flb *state)
+{
+	guard(mutex)(&state->in_lock);
+	in_receive(state);
+	/* It may be one file more than the handover told of */
+	if (state->in.files)
+		state->in.files--;
+	in_finish(state);
 }
 
 /**
@@ -304,19 +385,22 @@ static void in_finish(struct luo_flb *state)
  */
 void luo_flbs_finish(struct luo *luo, struct liveupdate_file_handler *handler)
 {
-	struct luo_flb_link *link;
+	struct luo_flb *state;
+	u64 seq = U64_MAX;
 
-	guard(rwsem_read)(&luo->handlers.lock);
-	list_for_each_entry_reverse(link, links_of(handler), list) {
-		struct luo_flb *state = link->flb;
+	while ((state = previous_linked(luo, handler, &seq)))
+		in_del_file(state);
+}
 
-		guard(mutex)(&state->in_lock);
-		in_receive(state);
-		/* It may be one file more than the handover told of */
-		if (state->in.files)
-			state->in.files--;
-		in_finish(state);
-	}
+/* The next one to finish; when there is none, no more can be heard of in time */
+static struct luo_flb *next_to_finish(struct luo *luo, struct luo_flb *flb)
+{
+	guard(rwsem_write)(&luo->handlers.lock);
+	flb = flb_after(&luo->handlers, flb);
+	if (!flb)
+		WRITE_ONCE(luo->finished, true);
+
+	return flb;
 }
 
 /**
@@ -331,18 +415,15 @@ void luo_flbs_finish(struct luo *luo, struct liveupdate_file_handler *handler)
  */
 void luo_flbs_finish_all(struct luo *luo)
 {
-	struct luo_flb *state;
+	struct luo_flb *state = NULL;
 
 	lockdep_assert_held_write(&luo->transition);
-	guard(rwsem_read)(&luo->handlers.lock);
-	list_for_each_entry(state, &luo->handlers.flbs, list) {
+	while ((state = next_to_finish(luo, state))) {
 		guard(mutex)(&state->in_lock);
 		in_receive(state);
 		state->in.files = 0;
 		in_finish(state);
 	}
-	/* An FLB cannot be heard of before the lock is released */
-	WRITE_ONCE(luo->finished, true);
 }
 
 /* ---- Handover ---- */
@@ -357,18 +438,15 @@ void luo_flbs_finish_all(struct luo *luo)
  */
 int luo_flbs_encode(struct luo *luo, struct luo_items *items)
 {
-	struct luo_flb *state;
+	struct luo_flb *state = NULL;
 	int err = 0;
 
 	lockdep_assert_held_write(&luo->transition);
-	guard(rwsem_read)(&luo->handlers.lock);
-	list_for_each_entry(state, &luo->handlers.flbs, list) {
+	while (!err && (state = luo_flb_next(luo, state))) {
 		guard(mutex)(&state->out_lock);
 		if (state->out.files)
 			err = luo_items_add(items, state->compatible,
 					    state->out.data, state->out.files);
-		if (err)
-			break;
 	}
 
 	return err;
@@ -400,6 +478,17 @@ static struct luo_flb_link *find_link(struct liveupdate_file_handler *handler,
 	}
 
 	return NULL;
+}
+
+static u64 last_seq(struct liveupdate_file_handler *handler)
+{
+	struct luo_flb_link *last;
+
+	if (list_empty(links_of(handler)))
+		return 0;
+
+	last = list_last_entry(links_of(handler), struct luo_flb_link, list);
+	return last->seq;
 }
 
 static bool is_complete(const struct liveupdate_flb *flb)
@@ -497,6 +586,7 @@ int luo_flb_add(struct luo *luo, struct liveupdate_file_handler *handler,
 		return err;
 
 	link->flb = state;
+	link->seq = last_seq(handler) + 1;
 	list_add_tail(&no_free_ptr(link)->list, links_of(handler));
 
 	return 0;
@@ -588,8 +678,7 @@ static int get_incoming(struct luo_flb *state, void **objp)
  * @flb:  the FLB; it may be registered later
  * @objp: set to the object
  *
- * Context: May sleep. An FLB that is not registered must not be asked for in a
- * callback of an FLB, nor in can_preserve of a file handler.
+ * Context: May sleep.
  * Return: 0; -ENODATA when there was no live update, or the FLB is finished;
  * -ENOENT when none came; -ENODEV when its module is going away; -EEXIST when
  * another FLB has its string; -EINVAL as luo_flb_add(); -ENOMEM; or what the FLB

@@ -22,6 +22,7 @@
  */
 void luo_handlers_init(struct luo_handlers *handlers)
 {
+	init_rwsem(&handlers->asked);
 	init_rwsem(&handlers->lock);
 	INIT_LIST_HEAD(&handlers->list);
 	INIT_LIST_HEAD(&handlers->flbs);
@@ -113,6 +114,7 @@ void luo_handler_del(struct luo_handlers *handlers,
 	struct liveupdate_file_handler *taker;
 	unsigned long index;
 
+	guard(rwsem_write)(&handlers->asked);
 	guard(rwsem_write)(&handlers->lock);
 	luo_flb_del_all(handler);
 	xa_for_each(&handlers->takers, index, taker) {
@@ -187,14 +189,27 @@ void luo_wanted_request(const struct luo_wanted *wanted)
 		luo_handler_request(wanted->types[i]);
 }
 
+/* Others can register meanwhile, but none goes */
+static struct liveupdate_file_handler *
+next_handler(struct luo_handlers *handlers,
+	     struct liveupdate_file_handler *handler)
+{
+	struct list_head *at = handler ? &ACCESS_PRIVATE(handler, list) :
+					 &handlers->list;
+
+	lockdep_assert_held(&handlers->asked);
+	guard(rwsem_read)(&handlers->lock);
+	return list_is_last(at, &handlers->list) ? NULL :
+	       list_private_entry(at->next, struct liveupdate_file_handler, list);
+}
+
 /* Ask all, in the order of registration */
 static struct liveupdate_file_handler *find_taker(struct luo_handlers *handlers,
 						  struct file *file)
 {
-	struct liveupdate_file_handler *handler;
+	struct liveupdate_file_handler *handler = NULL;
 
-	lockdep_assert_held(&handlers->lock);
-	list_private_for_each_entry(handler, &handlers->list, list) {
+	while ((handler = next_handler(handlers, handler))) {
 		if (handler->ops->can_preserve(handler, file))
 			return handler;
 	}
@@ -220,7 +235,7 @@ luo_handler_get_for_file(struct luo_handlers *handlers, struct file *file)
 	unsigned long type = (unsigned long)file->f_op;
 	struct liveupdate_file_handler *handler;
 
-	guard(rwsem_read)(&handlers->lock);
+	guard(rwsem_read)(&handlers->asked);
 	handler = xa_load(&handlers->takers, type);
 	if (!handler || !handler->ops->can_preserve(handler, file)) {
 		handler = find_taker(handlers, file);

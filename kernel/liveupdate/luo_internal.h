@@ -7,16 +7,19 @@
  *   luo.transition	read by whatever changes a session, written by a
  *			transition, which thereby has everything for itself
  *   luo_session.lock	the files of one session
- *   luo_handlers.lock	which file handlers and FLBs there are
+ *   luo_handlers.asked	read by whoever asks file handlers, written to take one away
  *   luo_flb.out_lock	one FLB, towards the next kernel
  *   luo_flb.in_lock	one FLB, from the previous kernel
+ *   luo_handlers.lock	which file handlers and FLBs there are
  *   luo_flb.lock	a spinlock: which FLB it is
  *   luo_sessions.lock	which sessions there are, and who has them
  *   luo_failure.lock	a spinlock: who failed last
  *   luo_quarantine.lock	a spinlock: what came damaged
  *
  * User memory is touched under none of them, so no process can hold up a kexec
- * by a page that it does not provide.
+ * by a page that it does not provide. No callback is called under
+ * luo_handlers.lock, which registering and asking for FLBs take: a driver can do so
+ * with a lock of its own held that its callbacks take as well.
  */
 #ifndef _KERNEL_LIVEUPDATE_LUO_INTERNAL_H
 #define _KERNEL_LIVEUPDATE_LUO_INTERNAL_H
@@ -147,6 +150,7 @@ void luo_handover_clear(struct luo *luo);
 
 /**
  * struct luo_handlers - the registered file handlers
+ * @asked: whoever calls can_preserve has it for reading: no handler goes meanwhile
  * @lock: protects all below, and which FLBs each handler has
  * @list: of struct liveupdate_file_handler, in the order of registration
  * @flbs: of struct luo_flb, in the order in which they were first heard of
@@ -155,6 +159,7 @@ void luo_handover_clear(struct luo *luo);
  *          file last. With a lock of its own, to be added to while @lock is shared
  */
 struct luo_handlers {
+	struct rw_semaphore asked;
 	struct rw_semaphore lock;
 	struct list_head list __guarded_by(&lock);
 	struct list_head flbs __guarded_by(&lock);
@@ -253,6 +258,7 @@ struct luo_flb {
 	struct lock_class_key in_key;
 };
 
+struct luo_flb *luo_flb_next(struct luo *luo, struct luo_flb *flb);
 int luo_flbs_preserve(struct luo *luo, struct liveupdate_file_handler *handler);
 void luo_flbs_unpreserve(struct luo *luo, struct liveupdate_file_handler *handler);
 void luo_flbs_finish(struct luo *luo, struct liveupdate_file_handler *handler);

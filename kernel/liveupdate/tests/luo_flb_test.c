@@ -9,6 +9,8 @@
  */
 
 #include <kunit/test.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
 #include <linux/string.h>
 
 #include "../luo_internal.h"
@@ -25,12 +27,20 @@ static struct mock {
 	char fail_name;		/* for which FLB */
 	bool no_object;		/* preserve makes none */
 	bool asks;		/* preserve asks for what came */
+	bool registers;		/* preserve registers another handler, and its FLB */
 } *mock;
+
+/* A driver's own, which its callbacks take: lockdep learns what it nests in */
+static DEFINE_MUTEX(driver_lock);
 
 static int called(char what, const struct liveupdate_flb_op_args *args)
 {
 	char name = args->flb->compatible[0];
 
+	/* Who registers an FLB, or asks for one, may hold any lock */
+	KUNIT_EXPECT_FALSE(mock->test,
+			   rwsem_is_locked(&mock->luo.handlers.lock));
+	guard(mutex)(&driver_lock);
 	if (mock->nr < MAX_CALLS) {
 		mock->calls[2 * mock->nr] = what;
 		mock->calls[2 * mock->nr + 1] = name;
@@ -53,6 +63,7 @@ static void expect_object(const struct liveupdate_flb_op_args *args)
 }
 
 static int get_incoming(struct liveupdate_flb *flb);
+static void register_others(void);
 
 static int mock_preserve(struct liveupdate_flb_op_args *args)
 {
@@ -64,6 +75,8 @@ static int mock_preserve(struct liveupdate_flb_op_args *args)
 		KUNIT_EXPECT_EQ(mock->test, get_incoming(args->flb), 0);
 		luo_flb_put_incoming(args->flb);
 	}
+	if (mock->registers)
+		register_others();
 	return called('P', args);
 }
 
@@ -201,6 +214,22 @@ static int get_outgoing(struct liveupdate_flb *flb)
 
 	KUNIT_EXPECT_PTR_EQ(mock->test, obj, err ? NULL : object_of(flb));
 	return err;
+}
+
+static void register_others(void)
+{
+	struct liveupdate_file_handler handler = { &file_ops, "other" };
+	struct liveupdate_flb flb = { &ops, "z" };
+	struct luo *luo = &mock->luo;
+
+	/* It would wait for itself */
+	if (rwsem_is_locked(&luo->handlers.lock)) {
+		KUNIT_FAIL(mock->test, "called with the handlers' lock held");
+		return;
+	}
+	KUNIT_EXPECT_EQ(mock->test, luo_handler_add(&luo->handlers, &handler), 0);
+	KUNIT_EXPECT_EQ(mock->test, luo_flb_add(luo, &handler, &flb), 0);
+	luo_handler_del(&luo->handlers, &handler);
 }
 
 /* ---- Kernels ---- */
@@ -741,6 +770,35 @@ static void preserve_asks_for_what_came(struct kunit *test)
 	unpreserve(test, &only_x, "Ux");
 }
 
+/*
+ * A driver's probe function can hold what its callbacks take: of an FLB that nobody
+ * has heard of yet, too, and while callbacks of others are called
+ */
+static void driver_asks_under_its_lock(struct kunit *test)
+{
+	struct liveupdate_flb new = { &ops, "z" };
+
+	update_and_add(test, 1, 0);
+	preserve(test, &both, "PxPy");
+	unpreserve(test, &both, "UyUx");
+	finish(test, &both, "RyIyRxIx");
+	scoped_guard(mutex, &driver_lock) {
+		KUNIT_EXPECT_EQ(test, get_incoming(&new), -ENOENT);
+		KUNIT_EXPECT_EQ(test, luo_flb_add(&mock->luo, &both, &new), 0);
+		luo_flb_del(&mock->luo, &both, &new);
+	}
+	finish_all(test, "");
+}
+
+/* What callbacks may do to the registry, and need not wait for */
+static void preserve_registers(struct kunit *test)
+{
+	mock->registers = true;
+	preserve(test, &only_x, "Px");
+	mock->registers = false;
+	unpreserve(test, &only_x, "Ux");
+}
+
 static void registered_after_the_update(struct kunit *test)
 {
 	update(test, 1, 0);
@@ -791,6 +849,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(put_incoming_after_unregister),
 	KUNIT_CASE(registered_again),
 	KUNIT_CASE(preserve_asks_for_what_came),
+	KUNIT_CASE(driver_asks_under_its_lock),
+	KUNIT_CASE(preserve_registers),
 	KUNIT_CASE(registered_after_the_update),
 	{}
 };

@@ -5,6 +5,7 @@
 
 #include <kunit/test.h>
 #include <linux/fs.h>
+#include <linux/rwsem.h>
 #include <linux/string.h>
 
 #include "../luo_internal.h"
@@ -76,6 +77,39 @@ static void lookup(struct kunit *test)
 			  luo_handler_get_compatible(&handlers, "all-v1"));
 	luo_handler_del(&handlers, &pipe);
 	KUNIT_EXPECT_TRUE(test, list_empty(&handlers.list));
+}
+
+/* It registers another one, which it would wait for if it were kept from it */
+static bool takes_and_registers(struct liveupdate_file_handler *handler,
+				struct file *file)
+{
+	struct luo_handlers *handlers = file->private_data;
+	static struct liveupdate_file_handler late = { &all_ops, "late-v1" };
+
+	return !rwsem_is_locked(&handlers->lock) &&
+	       !luo_handler_add(handlers, &late);
+}
+
+static void asked_without_lock(struct kunit *test)
+{
+	struct liveupdate_file_ops ops = all_ops;
+	struct liveupdate_file_handler asked = { &ops, "asked-v1" };
+	struct file *file = kunit_kzalloc(test, sizeof(*file), GFP_KERNEL);
+	struct liveupdate_file_handler *late;
+	struct luo_handlers handlers;
+
+	KUNIT_ASSERT_NOT_NULL(test, file);
+	luo_handlers_init(&handlers);
+	file->private_data = &handlers;
+	ops.can_preserve = takes_and_registers;
+	KUNIT_EXPECT_EQ(test, luo_handler_add(&handlers, &asked), 0);
+	KUNIT_EXPECT_PTR_EQ(test, luo_handler_get_for_file(&handlers, file),
+			    &asked);
+	late = luo_handler_get_compatible(&handlers, "late-v1");
+	KUNIT_EXPECT_NOT_NULL(test, late);
+	if (late)
+		luo_handler_del(&handlers, late);
+	luo_handler_del(&handlers, &asked);
 }
 
 #define MANY	100
@@ -200,6 +234,7 @@ static void incomplete(struct kunit *test)
 
 static struct kunit_case cases[] = {
 	KUNIT_CASE(lookup),
+	KUNIT_CASE(asked_without_lock),
 	KUNIT_CASE(many_are_not_asked),
 	KUNIT_CASE(duplicates),
 	KUNIT_CASE(incomplete),
