@@ -31,7 +31,8 @@ struct module;
  * @file:            the file; set by retrieve, given to all others, and NULL for
  *                   can_finish and finish of a file that was not retrieved
  * @serialized_data: the handler's word for the next kernel; set by preserve, may
- *                   be changed by freeze, given to all others
+ *                   be changed by freeze, given to all others. After unfreeze it
+ *                   is as preserve has set it again
  * @private_data:    the handler's own, in this kernel only; set by preserve, and
  *                   kept for retrieve and finish when retrieve sets it
  * @damaged:         set by finish of a file that was not retrieved: it turned out
@@ -66,8 +67,8 @@ struct liveupdate_file_op_args {
  * @can_finish:   optional; whether the file can be finished now
  * @finish:       the file now belongs to user space alone; or, when it was not
  *                retrieved, free what the previous kernel saved
- * @get_id:       optional; what tells that two files are the same object, by
- *                default the address of the struct file
+ * @get_id:       optional; what tells that two files of this handler are the same
+ *                object, by default the address of the struct file
  * @get_bytes:    optional; memory that a preserved file keeps, in bytes, for user
  *                space to see
  * @owner:        the module, pinned while a file of this type is in a session

@@ -206,7 +206,8 @@ static int file_take_id(struct luo_file *lf)
 	if (lf->has_id)
 		return 0;
 
-	lf->id = id_of(lf->handler, lf->file);
+	lf->id.handler = lf->handler;
+	lf->id.id = id_of(lf->handler, lf->file);
 	err = rhashtable_lookup_insert_fast(&files_of(lf->session)->ids,
 					    &lf->by_id, id_params);
 	if (err)
@@ -297,6 +298,7 @@ static int file_call_freeze(struct luo_file *lf)
 	struct luo_call call;
 	int err;
 
+	lf->prepared = lf->out.data;
 	if (!lf->handler->ops->freeze)
 		return 0;
 
@@ -308,11 +310,13 @@ static int file_call_freeze(struct luo_file *lf)
 	return err;
 }
 
+/* What freeze wrote is for the next kernel, which does not come */
 static void file_call_unfreeze(struct luo_file *lf)
 {
 	struct liveupdate_file_op_args args = op_args(lf, &lf->out);
 	struct luo_call call;
 
+	lf->out.data = lf->prepared;
 	if (!lf->handler->ops->unfreeze)
 		return;
 
@@ -483,7 +487,7 @@ static int add_file(struct luo_session *session, struct file *file, u64 token,
 static bool is_same_object(const struct luo_file *lf, struct file *file)
 {
 	return lf->handler->ops->can_preserve(lf->handler, file) &&
-	       id_of(lf->handler, file) == lf->id;
+	       id_of(lf->handler, file) == lf->id.id;
 }
 
 /* Preserve what was announced, by a descriptor of the same object */

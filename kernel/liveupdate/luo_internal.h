@@ -415,6 +415,16 @@ struct luo_word {
 };
 
 /**
+ * struct luo_file_id - what tells that two files are the same object
+ * @handler: who says so: others may call other objects the same
+ * @id:      what it says
+ */
+struct luo_file_id {
+	const struct liveupdate_file_handler *handler;
+	unsigned long id;
+};
+
+/**
  * struct luo_file - a file of a session
  * @session:    fixed
  * @token:      fixed, unique in the session
@@ -426,7 +436,7 @@ struct luo_word {
  * @handler:    NULL until one is there; its module is pinned
  * @file:       NULL for an incoming file until it is retrieved
  * @by_id:      in luo_files.ids, if @has_id
- * @id:         what the handler says that the file is
+ * @id:         which object it is
  * @has_id:     set while no other session can take the file
  * @status:     of retrieving: 0 not done, 1 done, below 0 it failed for good
  * @announced:  outgoing, and user space has not asked to preserve it yet
@@ -434,6 +444,7 @@ struct luo_word {
  * @carried:    incoming, and preserved for the next kernel too
  * @in:         what came from the previous kernel
  * @out:        what goes to the next one
+ * @prepared:   its data before it was frozen
  *
  * All that is not fixed is protected by the session's lock.
  */
@@ -448,7 +459,7 @@ struct luo_file {
 	struct liveupdate_file_handler *handler;
 	struct file *file;
 	struct rhash_head by_id;
-	unsigned long id;
+	struct luo_file_id id;
 	bool has_id;
 	int status;
 	bool announced;
@@ -456,6 +467,7 @@ struct luo_file {
 	bool carried;
 	struct luo_word in;
 	struct luo_word out;
+	u64 prepared;
 };
 
 /**
