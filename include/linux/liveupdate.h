@@ -174,10 +174,15 @@ struct liveupdate_flb {
  * @data:      its word for the next kernel; set by prepare, may be changed by
  *             freeze, given to unfreeze and cancel, and in the next kernel to boot
  *             and finish
+ * @nothing:   there is nothing to hand over: the next kernel is not told of the
+ *             subsystem; set by prepare, may be changed by freeze
+ *
+ * What freeze changes is as prepare has set it again after unfreeze.
  */
 struct liveupdate_subsystem_args {
 	struct liveupdate_subsystem *subsystem;
 	u64 data;
+	bool nothing;
 };
 
 /**
@@ -195,7 +200,8 @@ struct liveupdate_subsystem_args {
  *
  * All are called in process context and may sleep, one at a time: prepare and
  * boot after those of the subsystems that this one depends on, all others before
- * them.
+ * them. A subsystem with neither @prepare nor @freeze has nothing to hand over.
+ * Subsystems cannot be registered in a callback, of whatever participant.
  */
 struct liveupdate_subsystem_ops {
 	int (*prepare)(struct liveupdate_subsystem_args *args);
@@ -205,6 +211,12 @@ struct liveupdate_subsystem_ops {
 	int (*boot)(struct liveupdate_subsystem_args *args);
 	void (*finish)(struct liveupdate_subsystem_args *args);
 	struct module *owner;
+};
+
+/* private: what a subsystem hands over */
+struct luo_subsystem_word {
+	u64 data;
+	bool nothing;
 };
 
 /**
@@ -222,9 +234,10 @@ struct liveupdate_subsystem {
 	const char * const *after;
 	void *private;
 
-	/* private: protected by luo_subsystems.lock */
+	/* private: protected by luo.transition; @prepared is @word before freeze */
 	struct list_head __private list;
-	u64 __private data;
+	struct luo_subsystem_word __private word;
+	struct luo_subsystem_word __private prepared;
 	u64 __private incoming;
 	unsigned int __private flags;
 };

@@ -67,7 +67,7 @@ static int outgoing_show(struct seq_file *m, void *unused)
 		list_private_for_each_entry(subsystem, &luo->subsystems, list)
 			seq_printf(m, "subsystem %s data %#llx\n",
 				   subsystem->name,
-				   ACCESS_PRIVATE(subsystem, data));
+				   ACCESS_PRIVATE(subsystem, word).data);
 	}
 
 	return 0;

@@ -294,6 +294,7 @@ void luo_subsystems_unfreeze(struct luo *luo);
 void luo_subsystems_boot(struct luo *luo);
 void luo_subsystems_finish(struct luo *luo);
 int luo_subsystems_check_carry(struct luo *luo);
+bool luo_subsystems_hand_over(struct luo *luo);
 int luo_subsystems_encode(struct luo *luo, struct luo_items *items);
 
 /* ---- luo_session.c: named containers of files ---- */

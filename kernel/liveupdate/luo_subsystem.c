@@ -30,11 +30,21 @@ static unsigned int *flags_of(struct liveupdate_subsystem *subsystem)
 
 /* ---- Calls ---- */
 
+static struct luo_subsystem_word *word_of(struct liveupdate_subsystem *subsystem)
+{
+	return &ACCESS_PRIVATE(subsystem, word);
+}
+
 static int call(struct luo *luo, struct liveupdate_subsystem *subsystem,
 		enum liveupdate_phase phase,
-		int (*op)(struct liveupdate_subsystem_args *args), u64 *data)
+		int (*op)(struct liveupdate_subsystem_args *args),
+		struct luo_subsystem_word *word)
 {
-	struct liveupdate_subsystem_args args = { subsystem, *data };
+	struct liveupdate_subsystem_args args = {
+		.subsystem = subsystem,
+		.data = word->data,
+		.nothing = word->nothing,
+	};
 	struct luo_call call;
 	int err;
 
@@ -44,18 +54,24 @@ static int call(struct luo *luo, struct liveupdate_subsystem *subsystem,
 	luo_call_start(&call, luo, phase, LUO_CALL_SUBSYSTEM, subsystem->name,
 		       0);
 	err = luo_call_end(&call, op(&args));
-	if (!err)
-		*data = args.data;
+	if (err)
+		return err;
 
-	return err;
+	word->data = args.data;
+	word->nothing = args.nothing;
+	return 0;
 }
 
 static void call_void(struct luo *luo, struct liveupdate_subsystem *subsystem,
 		      enum liveupdate_phase phase,
 		      void (*op)(struct liveupdate_subsystem_args *args),
-		      u64 data)
+		      const struct luo_subsystem_word *word)
 {
-	struct liveupdate_subsystem_args args = { subsystem, data };
+	struct liveupdate_subsystem_args args = {
+		.subsystem = subsystem,
+		.data = word->data,
+		.nothing = word->nothing,
+	};
 	struct luo_call call;
 
 	if (!op)
@@ -69,15 +85,14 @@ static void call_void(struct luo *luo, struct liveupdate_subsystem *subsystem,
 
 static int prepare(struct luo *luo, struct liveupdate_subsystem *subsystem)
 {
-	u64 *data = &ACCESS_PRIVATE(subsystem, data);
 	int err;
 
 	if (!try_module_get(subsystem->ops->owner))
 		return -ENODEV;
 
-	*data = 0;
+	*word_of(subsystem) = (struct luo_subsystem_word){};
 	err = call(luo, subsystem, LIVEUPDATE_PHASE_PREPARE,
-		   subsystem->ops->prepare, data);
+		   subsystem->ops->prepare, word_of(subsystem));
 	if (err)
 		module_put(subsystem->ops->owner);
 	else
@@ -92,8 +107,8 @@ static void cancel(struct luo *luo, struct liveupdate_subsystem *subsystem)
 		return;
 
 	call_void(luo, subsystem, LIVEUPDATE_PHASE_CANCEL,
-		  subsystem->ops->cancel, ACCESS_PRIVATE(subsystem, data));
-	ACCESS_PRIVATE(subsystem, data) = 0;
+		  subsystem->ops->cancel, word_of(subsystem));
+	*word_of(subsystem) = (struct luo_subsystem_word){};
 	*flags_of(subsystem) &= ~SUBSYSTEM_PREPARED;
 	module_put(subsystem->ops->owner);
 }
@@ -102,8 +117,9 @@ static int freeze(struct luo *luo, struct liveupdate_subsystem *subsystem)
 {
 	int err;
 
+	ACCESS_PRIVATE(subsystem, prepared) = *word_of(subsystem);
 	err = call(luo, subsystem, LIVEUPDATE_PHASE_FREEZE,
-		   subsystem->ops->freeze, &ACCESS_PRIVATE(subsystem, data));
+		   subsystem->ops->freeze, word_of(subsystem));
 	if (!err)
 		*flags_of(subsystem) |= SUBSYSTEM_FROZEN;
 
@@ -116,7 +132,8 @@ static void unfreeze(struct luo *luo, struct liveupdate_subsystem *subsystem)
 		return;
 
 	call_void(luo, subsystem, LIVEUPDATE_PHASE_UNFREEZE,
-		  subsystem->ops->unfreeze, ACCESS_PRIVATE(subsystem, data));
+		  subsystem->ops->unfreeze, word_of(subsystem));
+	*word_of(subsystem) = ACCESS_PRIVATE(subsystem, prepared);
 	*flags_of(subsystem) &= ~SUBSYSTEM_FROZEN;
 }
 
@@ -130,8 +147,9 @@ static bool find_untaken(struct luo *luo, const char *name,
 }
 
 static int boot_with(struct luo *luo, struct liveupdate_subsystem *subsystem,
-		     struct luo_item *item)
+		     const struct luo_item *item)
 {
+	struct luo_subsystem_word word = { .data = item->data };
 	int err;
 
 	/* Room for the note is made now: what is given cannot be taken back */
@@ -140,7 +158,7 @@ static int boot_with(struct luo *luo, struct liveupdate_subsystem *subsystem,
 		return err;
 
 	err = call(luo, subsystem, LIVEUPDATE_PHASE_BOOT, subsystem->ops->boot,
-		   &item->data);
+		   &word);
 	/* Nobody can do anything with what is damaged, so it is not kept for anybody */
 	if (!err || err == -EUCLEAN)
 		xa_store(&luo->taken, item->node, xa_mk_value(1), GFP_KERNEL);
@@ -149,7 +167,7 @@ static int boot_with(struct luo *luo, struct liveupdate_subsystem *subsystem,
 	if (err)
 		return err;
 
-	ACCESS_PRIVATE(subsystem, incoming) = item->data;
+	ACCESS_PRIVATE(subsystem, incoming) = word.data;
 	*flags_of(subsystem) |= SUBSYSTEM_BOOTED;
 	return 0;
 }
@@ -174,11 +192,15 @@ static int boot(struct luo *luo, struct liveupdate_subsystem *subsystem)
 
 static void finish(struct luo *luo, struct liveupdate_subsystem *subsystem)
 {
+	const struct luo_subsystem_word word = {
+		.data = ACCESS_PRIVATE(subsystem, incoming),
+	};
+
 	if (!(*flags_of(subsystem) & SUBSYSTEM_BOOTED))
 		return;
 
 	call_void(luo, subsystem, LIVEUPDATE_PHASE_FINISH,
-		  subsystem->ops->finish, ACCESS_PRIVATE(subsystem, incoming));
+		  subsystem->ops->finish, &word);
 	*flags_of(subsystem) &= ~SUBSYSTEM_BOOTED;
 	module_put(subsystem->ops->owner);
 }
@@ -386,6 +408,34 @@ int luo_subsystems_check_carry(struct luo *luo)
 	return 0;
 }
 
+static bool hands_over(const struct liveupdate_subsystem *subsystem)
+{
+	const struct liveupdate_subsystem_ops *ops = subsystem->ops;
+
+	return (ops->prepare || ops->freeze) &&
+	       !ACCESS_PRIVATE(subsystem, word).nothing;
+}
+
+/**
+ * luo_subsystems_hand_over - whether there is anything to hand over
+ * @luo: the orchestrator, whose subsystems are frozen
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: true if a subsystem does not say that it has nothing.
+ */
+bool luo_subsystems_hand_over(struct luo *luo)
+{
+	struct liveupdate_subsystem *subsystem;
+
+	lockdep_assert_held_write(&luo->transition);
+	list_private_for_each_entry(subsystem, &luo->subsystems, list) {
+		if (hands_over(subsystem))
+			return true;
+	}
+
+	return false;
+}
+
 /**
  * luo_subsystems_encode - list what subsystems hand over
  * @luo:   the orchestrator
@@ -401,8 +451,10 @@ int luo_subsystems_encode(struct luo *luo, struct luo_items *items)
 
 	lockdep_assert_held_write(&luo->transition);
 	list_private_for_each_entry(subsystem, &luo->subsystems, list) {
+		if (!hands_over(subsystem))
+			continue;
 		err = luo_items_add(items, subsystem->name,
-				    ACCESS_PRIVATE(subsystem, data), 0);
+				    word_of(subsystem)->data, 0);
 		if (err)
 			return err;
 	}

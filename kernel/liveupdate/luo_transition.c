@@ -35,6 +35,23 @@ static void no_undo(struct luo *luo)
 {
 }
 
+/*
+ * An image that was loaded in another way than by kexec_file_load() is started
+ * without a handover: everything in sessions would be lost.
+ */
+static int check_image(struct luo *luo)
+{
+	bool nothing = !luo->sessions[LIVEUPDATE_OUTGOING].count &&
+		       !luo_sessions_unfinished(luo) &&
+		       !luo_subsystems_hand_over(luo);
+
+	if (nothing || (kexec_image && kexec_image->kho.fdt))
+		return 0;
+
+	pr_err("the loaded kernel takes no handover, and there is something to hand over: load it with kexec_file_load()\n");
+	return -EOPNOTSUPP;
+}
+
 /* Files may need subsystems, so they come first, here and below */
 static const struct luo_step prepare_steps[] = {
 	{ "sessions", LIVEUPDATE_PHASE_PREPARE,
@@ -56,6 +73,7 @@ static const struct luo_step freeze_steps[] = {
 	  luo_sessions_freeze, luo_sessions_unfreeze },
 	{ "subsystems", LIVEUPDATE_PHASE_FREEZE,
 	  luo_subsystems_freeze, luo_subsystems_unfreeze },
+	{ "image", LIVEUPDATE_PHASE_HANDOVER, check_image, no_undo },
 	{ "handover", LIVEUPDATE_PHASE_HANDOVER,
 	  luo_handover_write, luo_handover_clear },
 };
@@ -314,23 +332,6 @@ int luo_transition_event(struct luo *luo, enum liveupdate_event event)
 	watch_failures(luo, false);
 
 	return err;
-}
-
-/*
- * An image that was loaded in another way than by kexec_file_load() is started
- * without a handover: everything in sessions would be lost.
- */
-static int check_image(struct luo *luo)
-{
-	bool nothing = !luo->sessions[LIVEUPDATE_OUTGOING].count &&
-		       !luo_sessions_unfinished(luo) &&
-		       list_empty(&luo->subsystems);
-
-	if (nothing || (kexec_image && kexec_image->kho.fdt))
-		return 0;
-
-	pr_err("the loaded kernel takes no handover, and there is something to hand over: load it with kexec_file_load()\n");
-	return -EOPNOTSUPP;
 }
 
 static void note_reboot(struct luo *luo)
