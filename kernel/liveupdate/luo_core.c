@@ -35,6 +35,9 @@ static struct luo instance;
 /* Cleared at boot if LUO cannot work, and never changed after */
 static bool enabled __ro_after_init;
 
+/* Before that there is nothing to register with */
+static bool started __ro_after_init;
+
 static int __init parse_liveupdate(char *value)
 {
 	return kstrtobool(value ?: "1", &enabled);
@@ -148,6 +151,7 @@ static int __init luo_early_init(void)
 		return err;
 	}
 
+	started = true;
 	instance.quarantine.panic = panic_on_error;
 	/* What it is in the end is known when sessions are received */
 	instance.state = LIVEUPDATE_STATE_UNDEFINED;
@@ -233,6 +237,15 @@ static int __init luo_boot(void)
 }
 late_initcall_sync(luo_boot);
 
+/* Whether kernel code can take part: 0, or why it cannot */
+static int luo_check_started(void)
+{
+	if (!enabled)
+		return -EOPNOTSUPP;
+
+	return started ? 0 : -EAGAIN;
+}
+
 /**
  * liveupdate_enabled - whether live update is on
  *
@@ -278,17 +291,16 @@ int liveupdate_reboot(void)
  * @handler: what to call; must stay until it is unregistered
  *
  * Context: May sleep. From early initcalls on.
- * Return: 0; -EOPNOTSUPP when live update is off; -EINVAL when a callback that
+ * Return: 0; -EOPNOTSUPP when live update is off; -EAGAIN before the orchestrator
+ * has started, which it does in an early initcall; -EINVAL when a callback that
  * has to be there is not, or the compatible string is empty, not terminated or not
  * printable; -EEXIST when there is a handler with the same string; -ENOMEM; -EBUSY
  * when strings with the same hash are too many, which are 256.
  */
 int liveupdate_register_file_handler(struct liveupdate_file_handler *handler)
 {
-	if (!enabled)
-		return -EOPNOTSUPP;
-
-	return luo_handler_add(&instance.handlers, handler);
+	return luo_check_started() ?:
+	       luo_handler_add(&instance.handlers, handler);
 }
 EXPORT_SYMBOL_GPL(liveupdate_register_file_handler);
 
@@ -300,7 +312,7 @@ EXPORT_SYMBOL_GPL(liveupdate_register_file_handler);
  */
 void liveupdate_unregister_file_handler(struct liveupdate_file_handler *handler)
 {
-	if (enabled)
+	if (!luo_check_started())
 		luo_handler_del(&instance.handlers, handler);
 }
 EXPORT_SYMBOL_GPL(liveupdate_unregister_file_handler);
@@ -311,16 +323,17 @@ EXPORT_SYMBOL_GPL(liveupdate_unregister_file_handler);
  * @flb:     the FLB; it may be registered for other handlers, too
  *
  * Context: May sleep.
- * Return: 0; -EOPNOTSUPP when live update is off; -EINVAL when a callback is
- * missing, the compatible string is empty, not terminated or not printable, or the
- * handler is not registered; -EEXIST when the FLB is registered for this handler, or
+ * Return: 0; -EOPNOTSUPP when live update is off; -EAGAIN before it has started;
+ * -EINVAL when a callback is missing, the compatible string is empty, not terminated
+ * or not printable, or the handler is not registered; -EEXIST when the FLB is
+ * registered for this handler, or
  * another FLB has the same string; -EBUSY while a file of the handler is preserved,
  * without the FLB; -ENOMEM.
  */
 int liveupdate_register_flb(struct liveupdate_file_handler *handler,
 			    struct liveupdate_flb *flb)
 {
-	return enabled ? luo_flb_add(&instance, handler, flb) : -EOPNOTSUPP;
+	return luo_check_started() ?: luo_flb_add(&instance, handler, flb);
 }
 EXPORT_SYMBOL_GPL(liveupdate_register_flb);
 
@@ -334,7 +347,7 @@ EXPORT_SYMBOL_GPL(liveupdate_register_flb);
 void liveupdate_unregister_flb(struct liveupdate_file_handler *handler,
 			       struct liveupdate_flb *flb)
 {
-	if (enabled)
+	if (!luo_check_started())
 		luo_flb_del(&instance, handler, flb);
 }
 EXPORT_SYMBOL_GPL(liveupdate_unregister_flb);
@@ -348,16 +361,16 @@ EXPORT_SYMBOL_GPL(liveupdate_unregister_flb);
  *
  * Context: May sleep. From early initcalls on. The caller may hold a lock that
  * callbacks of other FLBs take, but none that those of this one take.
- * Return: 0; -EOPNOTSUPP when live update is off; -ENODATA when there was no live
- * update, or the FLB is finished; -ENOENT when none came; -ENODEV when its module
- * is going away; -EEXIST when another FLB has its string; -EINVAL as
- * liveupdate_register_flb(); -ENOMEM; or what the FLB's retrieve fails with, and
- * it can be tried again.
+ * Return: 0; -EOPNOTSUPP when live update is off; -EAGAIN before it has started;
+ * -ENODATA when there was no live update, or the FLB is finished; -ENOENT when none
+ * came; -ENODEV when its module is going away; -EEXIST when another FLB has its
+ * string; -EINVAL as liveupdate_register_flb(); -ENOMEM; or what the FLB's retrieve
+ * fails with, and it can be tried again.
  */
 int liveupdate_flb_get_incoming(struct liveupdate_flb *flb, void **objp)
 {
-	return enabled ? luo_flb_get_incoming(&instance, flb, objp) :
-			 -EOPNOTSUPP;
+	return luo_check_started() ?:
+	       luo_flb_get_incoming(&instance, flb, objp);
 }
 EXPORT_SYMBOL_GPL(liveupdate_flb_get_incoming);
 
@@ -407,16 +420,17 @@ EXPORT_SYMBOL_GPL(liveupdate_flb_put_outgoing);
  * Once the kernel is up, the subsystem is given here what came for it.
  *
  * Context: May sleep. From early initcalls on.
- * Return: 0; -EOPNOTSUPP when live update is off; -EINVAL when it has no
- * operations, or its name is empty, not terminated or not printable; -EBUSY while an
- * update is prepared; -EEXIST when the name is taken; -ENOENT when something that it
- * depends on is not registered; -ELOOP when it depends on itself; -ENODEV when
- * something came for it, and what it depends on could not take up its own; or what
- * its boot callback fails with.
+ * Return: 0; -EOPNOTSUPP when live update is off; -EAGAIN before it has started;
+ * -EINVAL when it has no operations, or its name is empty, not terminated or not
+ * printable; -EBUSY while an update is prepared; -EEXIST when the name is taken;
+ * -ENOENT when something that it depends on is not registered; -ELOOP when it depends
+ * on itself; -ENODEV when something came for it, and what it depends on could not
+ * take up its own; -EDEADLK in a callback of a participant; -EINTR when killed; or
+ * what its boot callback fails with.
  */
 int liveupdate_register_subsystem(struct liveupdate_subsystem *subsystem)
 {
-	return enabled ? luo_subsystem_add(&instance, subsystem) : -EOPNOTSUPP;
+	return luo_check_started() ?: luo_subsystem_add(&instance, subsystem);
 }
 EXPORT_SYMBOL_GPL(liveupdate_register_subsystem);
 
@@ -430,7 +444,7 @@ EXPORT_SYMBOL_GPL(liveupdate_register_subsystem);
  */
 void liveupdate_unregister_subsystem(struct liveupdate_subsystem *subsystem)
 {
-	if (enabled)
+	if (!luo_check_started())
 		luo_subsystem_del(&instance, subsystem);
 }
 EXPORT_SYMBOL_GPL(liveupdate_unregister_subsystem);
@@ -442,12 +456,13 @@ EXPORT_SYMBOL_GPL(liveupdate_unregister_subsystem);
  *
  * Context: Any, from early initcalls on: for what is needed before the subsystem
  * is up.
- * Return: 0; -EOPNOTSUPP when live update is off; -ENOENT when nothing came.
+ * Return: 0; -EOPNOTSUPP when live update is off; -EAGAIN before it has started;
+ * -ENOENT when nothing came.
  */
 int liveupdate_subsystem_get_data(struct liveupdate_subsystem *subsystem,
 				  u64 *data)
 {
-	return enabled ? luo_subsystem_get_data(&instance, subsystem, data) :
-			 -EOPNOTSUPP;
+	return luo_check_started() ?:
+	       luo_subsystem_get_data(&instance, subsystem, data);
 }
 EXPORT_SYMBOL_GPL(liveupdate_subsystem_get_data);
