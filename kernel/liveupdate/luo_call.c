@@ -9,6 +9,7 @@
 #define pr_fmt(fmt) "liveupdate: " fmt
 
 #include <linux/ktime.h>
+#include <linux/sched.h>
 #include <linux/sprintf.h>
 #include <linux/string.h>
 
@@ -126,4 +127,62 @@ int luo_call_end(const struct luo_call *call, int err)
 		remember(call, who, err);
 
 	return err;
+}
+
+/**
+ * luo_callers_init - make an empty list
+ * @callers: the list
+ */
+void luo_callers_init(struct luo_callers *callers)
+{
+	spin_lock_init(&callers->lock);
+	INIT_LIST_HEAD(&callers->list);
+}
+
+/**
+ * luo_caller_enter - this task may call participants from here on
+ * @callers: all that may
+ * @caller:  to fill; must stay until luo_caller_leave()
+ *
+ * Context: Process context, luo.transition held by the task, or by one that waits
+ * for it.
+ */
+void luo_caller_enter(struct luo_callers *callers, struct luo_caller *caller)
+{
+	caller->task = current;
+	guard(spinlock)(&callers->lock);
+	list_add(&caller->list, &callers->list);
+}
+
+/**
+ * luo_caller_leave - undo luo_caller_enter()
+ * @callers: all that may call participants
+ * @caller:  this task
+ */
+void luo_caller_leave(struct luo_callers *callers, struct luo_caller *caller)
+{
+	guard(spinlock)(&callers->lock);
+	list_del(&caller->list);
+}
+
+/**
+ * luo_caller_is_current - whether this task is in a callback of a participant
+ * @callers: all that may call participants
+ *
+ * Such a task would wait for itself if it took luo.transition.
+ *
+ * Context: Process context.
+ * Return: true if it is one of them.
+ */
+bool luo_caller_is_current(struct luo_callers *callers)
+{
+	const struct luo_caller *caller;
+
+	guard(spinlock)(&callers->lock);
+	list_for_each_entry(caller, &callers->list, list) {
+		if (caller->task == current)
+			return true;
+	}
+
+	return false;
 }

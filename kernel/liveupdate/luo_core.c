@@ -70,6 +70,7 @@ int luo_init(struct luo *luo)
 
 	init_rwsem(&luo->transition);
 	init_waitqueue_head(&luo->wait);
+	luo_callers_init(&luo->callers);
 	spin_lock_init(&luo->failure.lock);
 	spin_lock_init(&luo->quarantine.lock);
 	luo->failure.closed = true;

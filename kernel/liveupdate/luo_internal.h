@@ -13,6 +13,7 @@
  *   luo_handlers.lock	which file handlers and FLBs there are
  *   luo_flb.lock	a spinlock: which FLB it is
  *   luo_sessions.lock	which sessions there are, and who has them
+ *   luo_callers.lock	a spinlock: who may be in a callback
  *   luo_failure.lock	a spinlock: who failed last
  *   luo_quarantine.lock	a spinlock: what came damaged
  *
@@ -594,6 +595,33 @@ struct luo_failure {
 	char who[LIVEUPDATE_PARTICIPANT_LENGTH];
 };
 
+/**
+ * struct luo_caller - a task that may call participants
+ * @list: in luo_callers.list
+ * @task: it
+ */
+struct luo_caller {
+	struct list_head list;
+	const struct task_struct *task;
+};
+
+/**
+ * struct luo_callers - tasks that may call participants
+ * @lock: protects @list
+ * @list: of struct luo_caller: of tasks that have luo.transition, and of those that
+ *        freeze sessions for one of them
+ */
+struct luo_callers {
+	/* see above for what it protects */
+	spinlock_t lock;
+	struct list_head list __guarded_by(&lock);
+};
+
+void luo_callers_init(struct luo_callers *callers);
+void luo_caller_enter(struct luo_callers *callers, struct luo_caller *caller);
+void luo_caller_leave(struct luo_callers *callers, struct luo_caller *caller);
+bool luo_caller_is_current(struct luo_callers *callers);
+
 const char *luo_phase_name(enum liveupdate_phase phase);
 void luo_call_start(struct luo_call *call, struct luo *luo,
 		    enum liveupdate_phase phase, enum luo_call_kind kind,
@@ -794,6 +822,7 @@ int luo_chardev_register(struct luo *luo);
  * @blackout:    times of the update that started this kernel
  * @phase_ns:    how long each phase took when it last ran; protected by
  *               @transition
+ * @callers:     who may be in a callback
  * @failure:     who failed last
  * @quarantine:  what came damaged
  * @sessions:    by direction
@@ -822,6 +851,7 @@ struct luo {
 	u64 reboot_at;
 	struct luo_blackout blackout;
 	u64 phase_ns[LIVEUPDATE_PHASE_FINISH + 1];
+	struct luo_callers callers;
 	struct luo_failure failure;
 	struct luo_quarantine quarantine;
 	struct luo_sessions sessions[LUO_NR_DIRECTIONS];

@@ -523,6 +523,24 @@ static int boot_late(struct luo *luo, struct liveupdate_subsystem *subsystem)
 	return find_untaken(luo, subsystem->name, &item) ? -ENODEV : 0;
 }
 
+static int subsystem_add(struct luo *luo, struct liveupdate_subsystem *subsystem)
+{
+	int err = check(luo, subsystem);
+
+	if (err)
+		return err;
+
+	*flags_of(subsystem) = 0;
+	*word_of(subsystem) = (struct luo_subsystem_word){};
+	if (luo->ready)
+		err = boot_late(luo, subsystem);
+	if (!err)
+		list_add_tail(&ACCESS_PRIVATE(subsystem, list),
+			      &luo->subsystems);
+
+	return err;
+}
+
 /**
  * luo_subsystem_add - register a subsystem
  * @luo:       the orchestrator
@@ -535,23 +553,24 @@ static int boot_late(struct luo *luo, struct liveupdate_subsystem *subsystem)
  * or not printable; -EBUSY while an update is prepared; -EEXIST when the name is taken;
  * -ENOENT when something that it depends on is not registered; -ELOOP when it
  * depends on itself; -ENODEV when something came for it, and what it depends on could
- * not take up its own; or what its boot callback fails with.
+ * not take up its own; -EDEADLK in a callback of a participant; -EINTR when killed;
+ * or what its boot callback fails with.
  */
 int luo_subsystem_add(struct luo *luo, struct liveupdate_subsystem *subsystem)
 {
+	struct luo_caller caller;
 	int err;
 
-	guard(rwsem_write)(&luo->transition);
-	err = check(luo, subsystem);
+	if (luo_caller_is_current(&luo->callers))
+		return -EDEADLK;
+	err = down_write_killable(&luo->transition);
 	if (err)
 		return err;
 
-	*flags_of(subsystem) = 0;
-	if (luo->ready)
-		err = boot_late(luo, subsystem);
-	if (!err)
-		list_add_tail(&ACCESS_PRIVATE(subsystem, list),
-			      &luo->subsystems);
+	luo_caller_enter(&luo->callers, &caller);
+	err = subsystem_add(luo, subsystem);
+	luo_caller_leave(&luo->callers, &caller);
+	up_write(&luo->transition);
 
 	return err;
 }
@@ -568,6 +587,16 @@ static void warn_dependents(struct luo *luo,
 	}
 }
 
+static void subsystem_del(struct luo *luo, struct liveupdate_subsystem *subsystem)
+{
+	warn_dependents(luo, subsystem);
+	if (luo->state != LIVEUPDATE_STATE_FROZEN) {
+		cancel(luo, subsystem);
+		finish(luo, subsystem);
+	}
+	list_del(&ACCESS_PRIVATE(subsystem, list));
+}
+
 /**
  * luo_subsystem_del - undo luo_subsystem_add()
  * @luo:       the orchestrator
@@ -575,19 +604,26 @@ static void warn_dependents(struct luo *luo,
  *
  * What it has prepared is cancelled, and what it was given is finished: it takes
  * no part in the update any more. Once all is frozen nothing of that is done, as the
- * next kernel is told what it has prepared.
+ * next kernel is told what it has prepared. In a callback of a participant it stays
+ * registered, and the log says so.
  *
  * Context: May sleep, takes luo.transition.
  */
 void luo_subsystem_del(struct luo *luo, struct liveupdate_subsystem *subsystem)
 {
-	guard(rwsem_write)(&luo->transition);
-	warn_dependents(luo, subsystem);
-	if (luo->state != LIVEUPDATE_STATE_FROZEN) {
-		cancel(luo, subsystem);
-		finish(luo, subsystem);
+	struct luo_caller caller;
+
+	if (luo_caller_is_current(&luo->callers)) {
+		pr_err("subsystem '%s' stays: it cannot go in a callback\n",
+		       subsystem->name);
+		return;
 	}
-	list_del(&ACCESS_PRIVATE(subsystem, list));
+
+	down_write(&luo->transition);
+	luo_caller_enter(&luo->callers, &caller);
+	subsystem_del(luo, subsystem);
+	luo_caller_leave(&luo->callers, &caller);
+	up_write(&luo->transition);
 }
 
 /**

@@ -77,13 +77,16 @@ static int copy_out(const struct luo_ucmd_op *op, const struct luo_ucmd *ucmd,
 static int call_once(struct luo_ucmd *ucmd, luo_ucmd_fn execute)
 {
 	struct luo *luo = ucmd->luo;
+	struct luo_caller caller;
 	int err;
 
 	/* A kexec may be refused at last, and take its time until then */
 	err = down_read_killable(&luo->transition);
 	if (err)
 		return err;
+	luo_caller_enter(&luo->callers, &caller);
 	err = luo->state == LIVEUPDATE_STATE_FROZEN ? -EBUSY : execute(ucmd);
+	luo_caller_leave(&luo->callers, &caller);
 	up_read(&luo->transition);
 
 	return err;
