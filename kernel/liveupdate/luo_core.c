@@ -27,6 +27,7 @@
 #include <linux/limits.h>
 #include <linux/string.h>
 #include <linux/sysctl.h>
+#include <linux/workqueue.h>
 
 #include "luo_internal.h"
 
@@ -71,6 +72,7 @@ int luo_init(struct luo *luo)
 	init_rwsem(&luo->transition);
 	init_waitqueue_head(&luo->wait);
 	luo_callers_init(&luo->callers);
+	INIT_WORK(&luo->left_over, luo_transition_left_over);
 	spin_lock_init(&luo->failure.lock);
 	spin_lock_init(&luo->quarantine.lock);
 	luo->failure.closed = true;
@@ -108,6 +110,7 @@ destroy_files:
  */
 void luo_destroy(struct luo *luo)
 {
+	cancel_work_sync(&luo->left_over);
 	luo_flbs_destroy(luo);
 	luo_sessions_destroy(&luo->sessions[LIVEUPDATE_INCOMING]);
 	luo_sessions_destroy(&luo->sessions[LIVEUPDATE_OUTGOING]);
@@ -441,7 +444,7 @@ EXPORT_SYMBOL_GPL(liveupdate_register_subsystem);
  *
  * What it has prepared is cancelled, and what it was given is finished.
  *
- * Context: May sleep.
+ * Context: May sleep. Not in a callback of a participant: it stays registered then.
  */
 void liveupdate_unregister_subsystem(struct liveupdate_subsystem *subsystem)
 {

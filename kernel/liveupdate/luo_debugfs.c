@@ -6,6 +6,7 @@
  * files, FLBs and subsystems. For people, not for programs: the format can change.
  */
 
+#include <linux/cleanup.h>
 #include <linux/debugfs.h>
 #include <linux/list_private.h>
 #include <linux/seq_file.h>
@@ -34,43 +35,64 @@ static void show_session(struct seq_file *m, struct luo_session *session)
 }
 
 /* Nobody makes or ends sessions meanwhile, as that takes the lock for reading */
-static void show_sessions(struct seq_file *m, struct luo *luo,
-			  enum liveupdate_direction direction)
+static int show_sessions(struct seq_file *m, struct luo *luo,
+			 enum liveupdate_direction direction)
 {
 	struct luo_session *session;
+	int err;
 
-	guard(rwsem_write)(&luo->transition);
+	ACQUIRE(rwsem_write_kill, lock)(&luo->transition);
+	err = ACQUIRE_ERR(rwsem_write_kill, &lock);
+	if (err)
+		return err;
+
 	list_for_each_entry(session, &luo->sessions[direction].list, list)
 		show_session(m, session);
+
+	return 0;
 }
 
-static void show_flbs(struct seq_file *m, struct luo *luo)
+static int show_flbs(struct seq_file *m, struct luo *luo)
 {
 	struct luo_flb *flb = NULL;
+	int err;
 
 	while ((flb = luo_flb_next(luo, flb))) {
-		guard(mutex)(&flb->out_lock);
+		ACQUIRE(mutex_kill, lock)(&flb->out_lock);
+		err = ACQUIRE_ERR(mutex_kill, &lock);
+		if (err)
+			return err;
 		seq_printf(m, "flb %s files %llu users %llu data %#llx\n",
 			   flb->compatible, flb->out.files, flb->out.users,
 			   flb->out.data);
 	}
+
+	return 0;
+}
+
+static int show_subsystems(struct seq_file *m, struct luo *luo)
+{
+	struct liveupdate_subsystem *subsystem;
+	int err;
+
+	ACQUIRE(rwsem_write_kill, lock)(&luo->transition);
+	err = ACQUIRE_ERR(rwsem_write_kill, &lock);
+	if (err)
+		return err;
+
+	list_private_for_each_entry(subsystem, &luo->subsystems, list)
+		seq_printf(m, "subsystem %s data %#llx\n", subsystem->name,
+			   ACCESS_PRIVATE(subsystem, word).data);
+
+	return 0;
 }
 
 static int outgoing_show(struct seq_file *m, void *unused)
 {
 	struct luo *luo = m->private;
-	struct liveupdate_subsystem *subsystem;
 
-	show_sessions(m, luo, LIVEUPDATE_OUTGOING);
-	show_flbs(m, luo);
-	scoped_guard(rwsem_read, &luo->transition) {
-		list_private_for_each_entry(subsystem, &luo->subsystems, list)
-			seq_printf(m, "subsystem %s data %#llx\n",
-				   subsystem->name,
-				   ACCESS_PRIVATE(subsystem, word).data);
-	}
-
-	return 0;
+	return show_sessions(m, luo, LIVEUPDATE_OUTGOING) ?:
+	       show_flbs(m, luo) ?: show_subsystems(m, luo);
 }
 DEFINE_SHOW_ATTRIBUTE(outgoing);
 
@@ -89,8 +111,12 @@ static void show_items(struct seq_file *m, const struct luo *luo,
 static int incoming_show(struct seq_file *m, void *unused)
 {
 	struct luo *luo = m->private;
+	int err;
 
-	show_sessions(m, luo, LIVEUPDATE_INCOMING);
+	err = show_sessions(m, luo, LIVEUPDATE_INCOMING);
+	if (err)
+		return err;
+
 	show_items(m, luo, LUO_FDT_FLBS);
 	show_items(m, luo, LUO_FDT_SUBSYSTEMS);
 

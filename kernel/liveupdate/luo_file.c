@@ -872,16 +872,21 @@ static u64 file_bytes(const struct luo_file *lf)
  * @next:    its cursor tells where to go on; filled but for its size
  *
  * Context: Process context, luo.transition held for reading.
- * Return: 0, or -ENOENT when there are no more.
+ * Return: 0; -ENOENT when there are no more; -EINTR when killed.
  */
 int luo_file_next(struct luo_session *session,
 		  struct liveupdate_session_next_file *next)
 {
 	unsigned long seq = next->cursor;
 	struct luo_file *lf;
+	int err;
 
 	lockdep_assert_held(&session->luo->transition);
-	guard(mutex)(&session->lock);
+	ACQUIRE(mutex_kill, lock)(&session->lock);
+	err = ACQUIRE_ERR(mutex_kill, &lock);
+	if (err)
+		return err;
+
 	lf = xa_find_after(&session->order, &seq, ULONG_MAX, XA_PRESENT);
 	if (!lf)
 		return -ENOENT;
@@ -898,21 +903,28 @@ int luo_file_next(struct luo_session *session,
 /**
  * luo_files_bytes - memory that the files of a session keep
  * @session: the session
+ * @bytes:   set to the sum, of those whose handlers tell
  *
  * Context: Process context, luo.transition held for reading.
- * Return: the sum, of those whose handlers tell.
+ * Return: 0, or -EINTR when killed.
  */
-u64 luo_files_bytes(struct luo_session *session)
+int luo_files_bytes(struct luo_session *session, u64 *bytes)
 {
 	struct luo_file *lf;
-	u64 bytes = 0;
+	u64 sum = 0;
+	int err;
 
 	lockdep_assert_held(&session->luo->transition);
-	guard(mutex)(&session->lock);
-	list_for_each_entry(lf, &session->files, list)
-		bytes += file_bytes(lf);
+	ACQUIRE(mutex_kill, lock)(&session->lock);
+	err = ACQUIRE_ERR(mutex_kill, &lock);
+	if (err)
+		return err;
 
-	return bytes;
+	list_for_each_entry(lf, &session->files, list)
+		sum += file_bytes(lf);
+	*bytes = sum;
+
+	return 0;
 }
 
 /**
@@ -921,17 +933,25 @@ u64 luo_files_bytes(struct luo_session *session)
  * @wanted:  where to
  *
  * Context: Process context, takes session->lock.
+ * Return: 0, or -EINTR when killed.
  */
-void luo_files_want_handlers(struct luo_session *session,
-			     struct luo_wanted *wanted)
+int luo_files_want_handlers(struct luo_session *session,
+			    struct luo_wanted *wanted)
 {
 	struct luo_file *lf;
+	int err;
 
-	guard(mutex)(&session->lock);
+	ACQUIRE(mutex_kill, lock)(&session->lock);
+	err = ACQUIRE_ERR(mutex_kill, &lock);
+	if (err)
+		return err;
+
 	list_for_each_entry(lf, &session->files, list) {
 		if (file_find_handler(lf))
 			luo_wanted_add(wanted, lf->compatible);
 	}
+
+	return 0;
 }
 
 /**

@@ -3,15 +3,22 @@
  * Live Update Orchestrator: the registry of file handlers
  */
 
+#define pr_fmt(fmt) "liveupdate: " fmt
+
 #include <linux/cleanup.h>
+#include <linux/completion.h>
 #include <linux/errno.h>
 #include <linux/fs.h>
 #include <linux/list_private.h>
 #include <linux/kmod.h>
 #include <linux/lockdep.h>
 #include <linux/module.h>
+#include <linux/refcount.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/stringhash.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include "luo_internal.h"
@@ -152,10 +159,12 @@ bool luo_handler_is_registered(struct luo_handlers *handlers,
  * @compatible: the handler's compatible string; it comes from the previous kernel
  *
  * Context: Process context, no lock held, as it waits for user space.
+ * Return: 0, also when it cannot be had, or -EINTR when killed.
  */
-void luo_handler_request(const char *compatible)
+int luo_handler_request(const char *compatible)
 {
 	request_module("liveupdate:%s", compatible);
+	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
 /**
@@ -176,17 +185,79 @@ void luo_wanted_add(struct luo_wanted *wanted, const char *compatible)
 }
 
 /**
- * luo_wanted_request - ask for the modules of all handlers that are missing
+ * struct module_request - modules that are asked for
+ * @work:   to do so
+ * @refs:   of the work, and of who waits for it
+ * @done:   all were asked for
  * @wanted: which
- *
- * Context: Process context, no lock held, as it waits for user space.
  */
-void luo_wanted_request(const struct luo_wanted *wanted)
+struct module_request {
+	struct work_struct work;
+	refcount_t refs;
+	struct completion done;
+	struct luo_wanted wanted;
+};
+
+static void request_put(struct module_request *request)
 {
+	if (refcount_dec_and_test(&request->refs))
+		kfree(request);
+}
+
+static void request_run(struct work_struct *work)
+{
+	struct module_request *request = container_of(work, struct module_request, work);
 	unsigned int i;
 
-	for (i = 0; i < wanted->nr; i++)
-		luo_handler_request(wanted->types[i]);
+	for (i = 0; i < request->wanted.nr; i++)
+		luo_handler_request(request->wanted.types[i]);
+	complete(&request->done);
+	request_put(request);
+}
+
+static int request_wait(struct module_request *request, unsigned long timeout)
+{
+	long left = wait_for_completion_killable_timeout(&request->done,
+							 timeout);
+
+	if (!left)
+		pr_warn("modprobe takes too long to load what handles files of type '%s'\n",
+			request->wanted.types[0]);
+
+	return left < 0 ? -EINTR : 0;
+}
+
+/**
+ * luo_wanted_request - ask for the modules of all handlers that are missing
+ * @wanted:  which
+ * @timeout: how long to wait for them, in jiffies
+ *
+ * Who is waited for no more goes on, and its handlers are taken when they come.
+ *
+ * Context: Process context, no lock held, as it waits for user space.
+ * Return: 0, also when a module cannot be had in time; -EINTR when killed; -ENOMEM.
+ */
+int luo_wanted_request(const struct luo_wanted *wanted, unsigned long timeout)
+{
+	struct module_request *request;
+	int err;
+
+	if (!wanted->nr)
+		return 0;
+
+	request = kmalloc_obj(*request);
+	if (!request)
+		return -ENOMEM;
+
+	INIT_WORK(&request->work, request_run);
+	refcount_set(&request->refs, 2);
+	init_completion(&request->done);
+	request->wanted = *wanted;
+	queue_work(system_dfl_long_wq, &request->work);
+	err = request_wait(request, timeout);
+	request_put(request);
+
+	return err;
 }
 
 /* Others can register meanwhile, but none goes */

@@ -36,6 +36,7 @@
 #include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/wait.h>
+#include <linux/workqueue_types.h>
 #include <linux/xarray.h>
 
 struct luo;
@@ -181,7 +182,7 @@ luo_handler_get_compatible(struct luo_handlers *handlers,
 void luo_handler_put(struct liveupdate_file_handler *handler);
 bool luo_handler_is_registered(struct luo_handlers *handlers,
 			       const struct liveupdate_file_handler *handler);
-void luo_handler_request(const char *compatible);
+int luo_handler_request(const char *compatible);
 
 /* Types of files that modules are asked for at a time */
 #define LUO_MAX_WANTED		16
@@ -197,7 +198,7 @@ struct luo_wanted {
 };
 
 void luo_wanted_add(struct luo_wanted *wanted, const char *compatible);
-void luo_wanted_request(const struct luo_wanted *wanted);
+int luo_wanted_request(const struct luo_wanted *wanted, unsigned long timeout);
 
 /* ---- luo_flb.c: objects that files share ---- */
 
@@ -386,6 +387,7 @@ struct luo_session *luo_session_claim(struct luo *luo, const char *name);
 int luo_session_finish(struct luo_session *session);
 int luo_session_request_handlers(struct luo_session *session);
 void luo_session_release(struct luo_session *session);
+void luo_session_leave(struct luo_session *session);
 int luo_session_receive(struct luo *luo, const struct luo_session_ser *ser);
 int luo_session_decode(struct luo_session *session);
 
@@ -397,6 +399,7 @@ int luo_sessions_carry(struct luo *luo);
 void luo_sessions_uncarry(struct luo *luo);
 int luo_sessions_freeze(struct luo *luo);
 void luo_sessions_unfreeze(struct luo *luo);
+void luo_sessions_drop_closed(struct luo *luo);
 int luo_sessions_encode(struct luo *luo, struct luo_root *root);
 void luo_sessions_unencode(struct luo *luo);
 
@@ -511,13 +514,13 @@ int luo_file_retrieve(struct luo_session *session, u64 token,
 		      struct file **filep, char *wanted);
 int luo_file_next(struct luo_session *session,
 		  struct liveupdate_session_next_file *next);
-u64 luo_files_bytes(struct luo_session *session);
+int luo_files_bytes(struct luo_session *session, u64 *bytes);
 int luo_file_receive(struct luo_session *session,
 		     const struct luo_file_ser *ser);
 void luo_files_forget(struct luo_session *session);
 void luo_files_unpreserve(struct luo_session *session);
-void luo_files_want_handlers(struct luo_session *session,
-			     struct luo_wanted *wanted);
+int luo_files_want_handlers(struct luo_session *session,
+			    struct luo_wanted *wanted);
 int luo_files_can_finish(struct luo_session *session);
 void luo_files_finish(struct luo_session *session);
 int luo_files_carry(struct luo_session *session);
@@ -547,6 +550,7 @@ int luo_limit_check(const int *limit, u64 count);
 
 void luo_transition_boot(struct luo *luo);
 void luo_transition_settle(struct luo *luo);
+void luo_transition_left_over(struct work_struct *work);
 int luo_transition_event(struct luo *luo, enum liveupdate_event event);
 int luo_transition_reboot(struct luo *luo);
 
@@ -821,7 +825,9 @@ int luo_chardev_register(struct luo *luo);
  *               @transition
  * @blackout:    times of the update that started this kernel
  * @phase_ns:    how long each phase took when it last ran; protected by
- *               @transition
+ *               @transition, and read without it
+ * @left_over:   does what tasks that cannot wait for @transition left undone
+ * @unsettled:   so that luo_transition_settle() is to be called again
  * @callers:     who may be in a callback
  * @failure:     who failed last
  * @quarantine:  what came damaged
@@ -851,6 +857,8 @@ struct luo {
 	u64 reboot_at;
 	struct luo_blackout blackout;
 	u64 phase_ns[LIVEUPDATE_PHASE_FINISH + 1];
+	struct work_struct left_over;
+	bool unsettled;
 	struct luo_callers callers;
 	struct luo_failure failure;
 	struct luo_quarantine quarantine;

@@ -53,15 +53,18 @@ void luo_sessions_destroy(struct luo_sessions *sessions)
 	mutex_destroy(&sessions->lock);
 }
 
+/* A session that came can be put back at any time, see luo_session_leave() */
 static bool is_unfinished(const struct luo_session *session)
 {
-	return session->state == LIVEUPDATE_SESSION_UNCLAIMED ||
-	       session->state == LIVEUPDATE_SESSION_CLAIMED;
+	enum liveupdate_session_state state = READ_ONCE(session->state);
+
+	return state == LIVEUPDATE_SESSION_UNCLAIMED ||
+	       state == LIVEUPDATE_SESSION_CLAIMED;
 }
 
 static bool is_claimed(const struct luo_session *session)
 {
-	return session->state == LIVEUPDATE_SESSION_CLAIMED;
+	return READ_ONCE(session->state) == LIVEUPDATE_SESSION_CLAIMED;
 }
 
 /**
@@ -206,6 +209,22 @@ static struct rhlist_head *find_name(struct luo_sessions *sessions,
 	return rhltable_lookup(&sessions->names, key, name_params);
 }
 
+/* A name that only sessions have which are closed, and will soon be gone, is free */
+static bool name_is_taken(struct luo_sessions *sessions, const char *name)
+{
+	struct luo_session *session;
+	struct rhlist_head *pos;
+
+	lockdep_assert_held(&sessions->lock);
+	rhl_for_each_entry_rcu(session, pos, find_name(sessions, name),
+			       by_name) {
+		if (session->state != LIVEUPDATE_SESSION_CLOSED)
+			return true;
+	}
+
+	return false;
+}
+
 /* Room for the record is made now: freezing is no time to run out */
 static int make_room(struct luo_session *session)
 {
@@ -230,7 +249,7 @@ static int table_add(struct luo_session *session, bool unique)
 
 	guard(mutex)(&sessions->lock);
 	scoped_guard(rcu) {
-		if (unique && find_name(sessions, session->name))
+		if (unique && name_is_taken(sessions, session->name))
 			return -EEXIST;
 	}
 
@@ -410,18 +429,18 @@ struct luo_session *luo_session_claim(struct luo *luo, const char *name)
  * retrieved, so nothing may be finished when this fails.
  *
  * Context: Process context, no lock held, as it waits for user space.
- * Return: 0, also when a module cannot be had, or -ENOMEM.
+ * Return: 0, also when a module cannot be had; -EINTR when killed; -ENOMEM.
  */
 int luo_session_request_handlers(struct luo_session *session)
 {
 	struct luo_wanted *wanted __free(kfree) = kzalloc_obj(*wanted);
+	int err;
 
 	if (!wanted)
 		return -ENOMEM;
 
-	luo_files_want_handlers(session, wanted);
-	luo_wanted_request(wanted);
-	return 0;
+	err = luo_files_want_handlers(session, wanted);
+	return err ?: luo_wanted_request(wanted, MAX_SCHEDULE_TIMEOUT);
 }
 
 /**
@@ -433,7 +452,7 @@ int luo_session_request_handlers(struct luo_session *session)
  * decoded, or quarantined.
  *
  * Context: Process context, luo.transition held for writing.
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM, or -EINTR when killed.
  */
 int luo_sessions_want_handlers(struct luo *luo, struct luo_wanted *wanted)
 {
@@ -448,8 +467,9 @@ int luo_sessions_want_handlers(struct luo *luo, struct luo_wanted *wanted)
 		err = luo_session_decode(session);
 		if (err == -ENOMEM)
 			return err;
-		if (!err)
-			luo_files_want_handlers(session, wanted);
+		err = err ? 0 : luo_files_want_handlers(session, wanted);
+		if (err)
+			return err;
 	}
 
 	return 0;
@@ -478,12 +498,19 @@ static int finish(struct luo_session *session)
  * is no error.
  *
  * Context: Process context, luo.transition held for reading.
- * Return: 0, or -EBUSY when a file cannot be finished; none is then.
+ * Return: 0; -EBUSY when a file cannot be finished, or -EINTR when killed; none is
+ * then.
  */
 int luo_session_finish(struct luo_session *session)
 {
+	int err;
+
 	lockdep_assert_held(&session->luo->transition);
-	guard(mutex)(&session->lock);
+	ACQUIRE(mutex_kill, lock)(&session->lock);
+	err = ACQUIRE_ERR(mutex_kill, &lock);
+	if (err)
+		return err;
+
 	if (session->state == LIVEUPDATE_SESSION_FINISHED)
 		return 0;
 
@@ -604,6 +631,30 @@ void luo_session_release(struct luo_session *session)
 	else
 		scoped_guard(mutex, &table_of(session)->lock)
 			set_state(session, LIVEUPDATE_SESSION_CLOSED);
+}
+
+/**
+ * luo_session_leave - as luo_session_release(), for who cannot wait
+ * @session: the session
+ *
+ * An outgoing one ends at the next luo_sessions_drop_closed(), or goes to the next
+ * kernel if that comes first. Its name is free at once.
+ *
+ * Context: Process context, takes luo_sessions.lock.
+ */
+void luo_session_leave(struct luo_session *session)
+{
+	if (session->state == LIVEUPDATE_SESSION_FINISHED) {
+		session_free(session);
+		return;
+	}
+	if (session->direction == LIVEUPDATE_INCOMING) {
+		unclaim(session);
+		return;
+	}
+
+	scoped_guard(mutex, &table_of(session)->lock)
+		set_state(session, LIVEUPDATE_SESSION_CLOSED);
 }
 
 /**
@@ -898,7 +949,13 @@ static unsigned int count_works(struct luo *luo)
 
 static void do_work(struct work_struct *work)
 {
-	freeze_sessions(container_of(work, struct freeze_work, work)->freezer);
+	struct freezer *freezer =
+		container_of(work, struct freeze_work, work)->freezer;
+	struct luo_caller caller;
+
+	luo_caller_enter(&freezer->luo->callers, &caller);
+	freeze_sessions(freezer);
+	luo_caller_leave(&freezer->luo->callers, &caller);
 }
 
 /* Others help where there is memory for it; the caller always can */
@@ -918,8 +975,9 @@ static void freeze_together(struct freezer *freezer)
 		queue_work(system_dfl_wq, &works[i].work);
 	}
 	freeze_sessions(freezer);
+	/* Whoever has not begun by now has nothing left to do */
 	for (i = 0; i < helpers; i++)
-		flush_work(&works[i].work);
+		cancel_work_sync(&works[i].work);
 	kfree(works);
 }
 
@@ -949,13 +1007,20 @@ int luo_sessions_freeze(struct luo *luo)
 	return freezer.err;
 }
 
-static void drop_closed(struct luo *luo)
+/**
+ * luo_sessions_drop_closed - end sessions that have lost their descriptor
+ * @luo: the orchestrator
+ *
+ * Context: Process context, luo.transition held for writing.
+ */
+void luo_sessions_drop_closed(struct luo *luo)
 {
 	struct luo_session *session, *next;
 
+	lockdep_assert_held_write(&luo->transition);
 	list_for_each_entry_safe(session, next,
 				 &luo->sessions[LIVEUPDATE_OUTGOING].list, list) {
-		if (session->state == LIVEUPDATE_SESSION_CLOSED)
+		if (READ_ONCE(session->state) == LIVEUPDATE_SESSION_CLOSED)
 			session_drop(session);
 	}
 }
@@ -973,7 +1038,7 @@ void luo_sessions_unfreeze(struct luo *luo)
 	lockdep_assert_held_write(&luo->transition);
 	unfreeze_list(&luo->sessions[LIVEUPDATE_INCOMING]);
 	unfreeze_list(&luo->sessions[LIVEUPDATE_OUTGOING]);
-	drop_closed(luo);
+	luo_sessions_drop_closed(luo);
 }
 
 /* Whether the session goes to the next kernel */

@@ -7,8 +7,10 @@
 #include <linux/errno.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/string.h>
+#include <linux/workqueue.h>
 
 #include "luo_internal.h"
 
@@ -73,9 +75,8 @@ static int get_info(struct luo_ucmd *ucmd)
 	arg->direction = session->direction;
 	arg->state = READ_ONCE(session->state);
 	arg->files = READ_ONCE(session->nr_files);
-	arg->bytes = luo_files_bytes(session);
 
-	return 0;
+	return luo_files_bytes(session, &arg->bytes);
 }
 
 static int finish(struct luo_ucmd *ucmd)
@@ -162,13 +163,33 @@ static long session_ioctl(struct file *file, unsigned int cmd,
 	return err;
 }
 
+/* Nobody can kill a process that is on its way out, nor a thread of the kernel */
+static bool release_begin(struct luo *luo)
+{
+	if (down_read_trylock(&luo->transition))
+		return true;
+	if (current->flags & (PF_EXITING | PF_KTHREAD))
+		return false;
+
+	return !down_read_killable(&luo->transition);
+}
+
 static int session_release(struct inode *inode, struct file *file)
 {
 	struct luo_session *session = file->private_data;
 	struct luo *luo = session->luo;
+	struct luo_caller caller;
 
-	guard(rwsem_read)(&luo->transition);
+	if (!release_begin(luo)) {
+		luo_session_leave(session);
+		queue_work(system_dfl_wq, &luo->left_over);
+		return 0;
+	}
+
+	luo_caller_enter(&luo->callers, &caller);
 	luo_session_release(session);
+	luo_caller_leave(&luo->callers, &caller);
+	up_read(&luo->transition);
 
 	return 0;
 }

@@ -8,14 +8,21 @@
 
 #define pr_fmt(fmt) "liveupdate: " fmt
 
+#include <linux/cleanup.h>
 #include <linux/errno.h>
+#include <linux/jiffies.h>
 #include <linux/kexec.h>
 #include <linux/ktime.h>
 #include <linux/math64.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 #include <trace/events/liveupdate.h>
 
 #include "luo_internal.h"
+
+/* How long a jump waits for modules that files of the previous kernel need */
+#define MODPROBE_SECONDS	10
 
 /**
  * struct luo_step - a step of a transition
@@ -85,7 +92,8 @@ static int enter_step(struct luo *luo, const struct luo_step *step)
 
 	luo_call_start(&call, luo, step->phase, LUO_CALL_STEP, step->name, 0);
 	err = luo_call_end(&call, step->enter(luo));
-	luo->phase_ns[step->phase] += ktime_get_ns() - call.start;
+	WRITE_ONCE(luo->phase_ns[step->phase],
+		   luo->phase_ns[step->phase] + ktime_get_ns() - call.start);
 
 	return err;
 }
@@ -101,7 +109,7 @@ static int enter_steps(struct luo *luo, const struct luo_step *steps, int n)
 	int i, err;
 
 	for (i = 0; i < n; i++)
-		luo->phase_ns[steps[i].phase] = 0;
+		WRITE_ONCE(luo->phase_ns[steps[i].phase], 0);
 
 	for (i = 0; i < n; i++) {
 		err = enter_step(luo, &steps[i]);
@@ -170,7 +178,8 @@ static int finish(struct luo *luo)
 	luo_subsystems_finish(luo);
 	luo->updated = false;
 	luo->settled = false;
-	luo->phase_ns[LIVEUPDATE_PHASE_FINISH] = ktime_get_ns() - start;
+	WRITE_ONCE(luo->phase_ns[LIVEUPDATE_PHASE_FINISH],
+		   ktime_get_ns() - start);
 	set_state(luo, next, start);
 	return 0;
 }
@@ -231,6 +240,29 @@ static bool something_came(struct luo *luo)
 
 /* ---- Who sends them ---- */
 
+static void transition_enter(struct luo *luo, struct luo_caller *caller)
+{
+	down_write(&luo->transition);
+	luo_caller_enter(&luo->callers, caller);
+}
+
+/* The same for who can be killed meanwhile */
+static int transition_try_enter(struct luo *luo, struct luo_caller *caller)
+{
+	int err = down_write_killable(&luo->transition);
+
+	if (!err)
+		luo_caller_enter(&luo->callers, caller);
+
+	return err;
+}
+
+static void transition_leave(struct luo *luo, struct luo_caller *caller)
+{
+	luo_caller_leave(&luo->callers, caller);
+	up_write(&luo->transition);
+}
+
 /**
  * luo_transition_boot - take up what the previous kernel left
  * @luo: the orchestrator
@@ -240,31 +272,23 @@ static bool something_came(struct luo *luo)
 void luo_transition_boot(struct luo *luo)
 {
 	u64 start = ktime_get_ns();
+	struct luo_caller caller;
 
-	guard(rwsem_write)(&luo->transition);
+	transition_enter(luo, &caller);
 	luo_handover_receive_sessions(luo);
 	luo->updated = something_came(luo);
 	watch_failures(luo, true);
 	luo_subsystems_boot(luo);
 	watch_failures(luo, false);
 	luo->ready = true;
-	luo->phase_ns[LIVEUPDATE_PHASE_BOOT] = ktime_get_ns() - start;
+	WRITE_ONCE(luo->phase_ns[LIVEUPDATE_PHASE_BOOT], ktime_get_ns() - start);
 	luo->state = luo_state_at_rest(luo->updated);
+	transition_leave(luo, &caller);
 }
 
-/**
- * luo_transition_settle - finish the update if its last session is finished
- * @luo: the orchestrator
- *
- * Context: Process context, takes luo.transition.
- */
-void luo_transition_settle(struct luo *luo)
+static void settle(struct luo *luo)
 {
-	/* Hold up the others only when it looks like the last one */
-	if (luo_sessions_unfinished(luo))
-		return;
-
-	guard(rwsem_write)(&luo->transition);
+	lockdep_assert_held_write(&luo->transition);
 	if (luo_sessions_unfinished(luo))
 		return;
 	if (luo->state == LIVEUPDATE_STATE_UPDATED)
@@ -273,11 +297,68 @@ void luo_transition_settle(struct luo *luo)
 		luo->settled = luo->updated;
 }
 
+/**
+ * luo_transition_settle - finish the update if its last session is finished
+ * @luo: the orchestrator
+ *
+ * A task that is killed while it waits for others leaves it to a worker.
+ *
+ * Context: Process context, takes luo.transition.
+ */
+void luo_transition_settle(struct luo *luo)
+{
+	struct luo_caller caller;
+
+	/* Hold up the others only when it looks like the last one */
+	if (luo_sessions_unfinished(luo))
+		return;
+	if (transition_try_enter(luo, &caller)) {
+		WRITE_ONCE(luo->unsettled, true);
+		queue_work(system_dfl_wq, &luo->left_over);
+		return;
+	}
+
+	settle(luo);
+	transition_leave(luo, &caller);
+}
+
+/**
+ * luo_transition_left_over - do what tasks had no time to wait for
+ * @work: luo.left_over
+ *
+ * Sessions whose descriptor is closed end here, and the update does if who finished
+ * its last session could not see to it.
+ *
+ * Context: Process context, takes luo.transition.
+ */
+void luo_transition_left_over(struct work_struct *work)
+{
+	struct luo *luo = container_of(work, struct luo, left_over);
+	struct luo_caller caller;
+
+	transition_enter(luo, &caller);
+	/* A kexec that is under way can still be called off, which ends them, too */
+	if (luo->state != LIVEUPDATE_STATE_FROZEN)
+		luo_sessions_drop_closed(luo);
+	if (xchg(&luo->unsettled, false))
+		settle(luo);
+	transition_leave(luo, &caller);
+}
+
 /*
  * A file that the previous kernel left can neither be carried nor freed without
  * its handler, which may be in a module that nobody has needed so far.
  */
-static int request_handlers(struct luo *luo)
+static int want_handlers(struct luo *luo, struct luo_wanted *wanted)
+{
+	int err;
+
+	ACQUIRE(rwsem_write_kill, lock)(&luo->transition);
+	err = ACQUIRE_ERR(rwsem_write_kill, &lock);
+	return err ?: luo_sessions_want_handlers(luo, wanted);
+}
+
+static int request_handlers(struct luo *luo, unsigned long timeout)
 {
 	struct luo_wanted *wanted __free(kfree) = kzalloc_obj(*wanted);
 	int err;
@@ -285,12 +366,8 @@ static int request_handlers(struct luo *luo)
 	if (!wanted)
 		return -ENOMEM;
 
-	scoped_guard(rwsem_write, &luo->transition)
-		err = luo_sessions_want_handlers(luo, wanted);
-	if (!err)
-		luo_wanted_request(wanted);
-
-	return err;
+	err = want_handlers(luo, wanted);
+	return err ?: luo_wanted_request(wanted, timeout);
 }
 
 static int carry_out(struct luo *luo, enum liveupdate_event event)
@@ -315,21 +392,25 @@ static int carry_out(struct luo *luo, enum liveupdate_event event)
  * Context: Process context, takes luo.transition.
  * Return: 0; -EINVAL when there is no such event, it may not come now, or is for
  * reboot(2) only; -EBUSY when somebody has a session that is not finished, or a file
- * cannot be; -ENOMEM; or what a participant fails with. All is as before then.
+ * cannot be; -ENOMEM; -EINTR when killed; or what a participant fails with. All is
+ * as before then.
  */
 int luo_transition_event(struct luo *luo, enum liveupdate_event event)
 {
-	int err;
+	struct luo_caller caller;
+	int err = 0;
 
 	/* It cannot be undone, so all that can fail comes first */
-	err = event == LIVEUPDATE_EVENT_FINISH ? request_handlers(luo) : 0;
+	if (event == LIVEUPDATE_EVENT_FINISH)
+		err = request_handlers(luo, MAX_SCHEDULE_TIMEOUT);
+	err = err ?: transition_try_enter(luo, &caller);
 	if (err)
 		return err;
 
-	guard(rwsem_write)(&luo->transition);
 	watch_failures(luo, true);
 	err = carry_out(luo, event);
 	watch_failures(luo, false);
+	transition_leave(luo, &caller);
 
 	return err;
 }
@@ -348,6 +429,8 @@ static int reboot(struct luo *luo)
 	bool prepared = luo->state == LIVEUPDATE_STATE_PREPARED;
 	int err;
 
+	/* Others can have their names by now */
+	luo_sessions_drop_closed(luo);
 	if (!prepared) {
 		err = prepare(luo);
 		if (err)
@@ -369,19 +452,21 @@ static int reboot(struct luo *luo)
  *
  * Context: Process context, takes luo.transition. It waits for commands that are
  * being carried out, but these never wait for user space. Where a file of the
- * previous kernel lacks its handler, it first waits for modprobe.
+ * previous kernel lacks its handler, it first waits for modprobe, ten seconds at
+ * most.
  * Return: 0, and from here on nothing can fail, and nothing in a session can
- * change; -EOPNOTSUPP when the image cannot take over; or what a step fails
- * with, and everything is as before.
+ * change; -EOPNOTSUPP when the image cannot take over; -EINTR when killed; or what
+ * a step fails with, and everything is as before.
  */
 int luo_transition_reboot(struct luo *luo)
 {
+	struct luo_caller caller;
 	int err;
 
-	/* What comes of a failure here, carrying the files tells */
-	request_handlers(luo);
-	guard(rwsem_write)(&luo->transition);
-	err = check_image(luo);
+	/* What comes of another failure here, carrying the files tells */
+	err = request_handlers(luo, MODPROBE_SECONDS * HZ);
+	if (err != -EINTR)
+		err = transition_try_enter(luo, &caller);
 	if (err)
 		return err;
 
@@ -389,6 +474,7 @@ int luo_transition_reboot(struct luo *luo)
 	watch_failures(luo, true);
 	err = reboot(luo);
 	watch_failures(luo, false);
+	transition_leave(luo, &caller);
 
 	return err;
 }

@@ -109,9 +109,9 @@ int luo_ucmd_call(struct luo_ucmd *ucmd, luo_ucmd_fn execute)
 	if (!err || !ucmd->wanted[0])
 		return err;
 
-	luo_handler_request(ucmd->wanted);
+	err = luo_handler_request(ucmd->wanted);
 	ucmd->wanted[0] = '\0';
-	return call_once(ucmd, execute);
+	return err ?: call_once(ucmd, execute);
 }
 
 static int execute(const struct luo_ucmd_op *op, struct luo_ucmd *ucmd)

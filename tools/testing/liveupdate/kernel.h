@@ -53,6 +53,7 @@ struct rhltable {};
 struct rw_semaphore {};
 struct spinlock {};
 struct wait_queue_head {};
+struct work_struct {};
 struct xarray {};
 #define spinlock_t		struct spinlock
 #define wait_queue_head_t	struct wait_queue_head
