@@ -27,6 +27,9 @@ static struct mock {
 	char fail_file;	/* for which file */
 	int err;	/* with what, if not EIO */
 	bool busy;	/* can_finish says no */
+	bool writes;	/* freeze changes the data */
+	u64 data;	/* what unpreserve was given */
+	int registered;	/* what registering a subsystem in preserve fails with */
 } *mock;
 
 static const struct file_operations mock_fops = {};
@@ -67,19 +70,28 @@ static void mock_unannounce(struct liveupdate_file_op_args *args)
 {
 }
 
+static const struct liveupdate_subsystem_ops no_ops = {};
+
+static struct liveupdate_subsystem in_callback = { &no_ops, "in-callback" };
+
 static int mock_preserve(struct liveupdate_file_op_args *args)
 {
+	if (mock->registered)
+		mock->registered = luo_subsystem_add(&mock->luo, &in_callback);
 	args->serialized_data = (unsigned long)args->file->private_data;
 	return called('P', digit(args));
 }
 
 static void mock_unpreserve(struct liveupdate_file_op_args *args)
 {
+	mock->data = args->serialized_data;
 	called('U', digit(args));
 }
 
 static int mock_freeze(struct liveupdate_file_op_args *args)
 {
+	if (mock->writes)
+		args->serialized_data += 10;
 	return called('F', digit(args));
 }
 
@@ -143,6 +155,56 @@ static struct liveupdate_file_handler once_handler = {
 	.compatible = "luo-kunit-once-v1",
 };
 
+/* Others, which have the same ids */
+static const struct file_operations other_fops = {};
+
+static bool other_can_preserve(struct liveupdate_file_handler *handler,
+			       struct file *file)
+{
+	return file->f_op == &other_fops;
+}
+
+static unsigned long always_five(struct file *file)
+{
+	return 5;
+}
+
+static const struct liveupdate_file_ops other_ops = {
+	.can_preserve	= other_can_preserve,
+	.preserve	= mock_preserve,
+	.unpreserve	= mock_unpreserve,
+	.retrieve	= mock_retrieve,
+	.finish		= mock_finish,
+	.get_id		= always_five,
+};
+
+static struct liveupdate_file_handler other_handler = {
+	.ops = &other_ops,
+	.compatible = "luo-kunit-other-v1",
+};
+
+static const struct file_operations third_fops = {};
+
+static bool third_can_preserve(struct liveupdate_file_handler *handler,
+			       struct file *file)
+{
+	return file->f_op == &third_fops;
+}
+
+static const struct liveupdate_file_ops third_ops = {
+	.can_preserve	= third_can_preserve,
+	.preserve	= mock_preserve,
+	.unpreserve	= mock_unpreserve,
+	.retrieve	= mock_retrieve,
+	.finish		= mock_finish,
+	.get_id		= always_five,
+};
+
+static struct liveupdate_file_handler third_handler = {
+	.ops = &third_ops,
+	.compatible = "luo-kunit-third-v1",
+};
+
 static void forget_calls(void)
 {
 	memset(mock->calls, 0, sizeof(mock->calls));
@@ -166,13 +228,19 @@ static struct luo_session *create(struct kunit *test, const char *name)
 	return session;
 }
 
-static struct luo_session *claim(const char *name)
+/* With luo.transition held */
+static struct luo_session *claim_locked(const char *name)
 {
 	char buffer[LIVEUPDATE_SESSION_NAME_LENGTH] = {};
 
 	strscpy(buffer, name);
-	guard(rwsem_read)(&mock->luo.transition);
 	return luo_session_claim(&mock->luo, buffer);
+}
+
+static struct luo_session *claim(const char *name)
+{
+	guard(rwsem_read)(&mock->luo.transition);
+	return claim_locked(name);
 }
 
 static void release(struct luo_session *session)
@@ -181,19 +249,25 @@ static void release(struct luo_session *session)
 	luo_session_release(session);
 }
 
-/* Preserve a file whose digit is that of the token; LUO alone keeps it */
-static int preserve(struct kunit *test, struct luo_session *session, u64 token)
+static int preserve_with(struct kunit *test, struct luo_session *session,
+			 u64 token, const struct file_operations *fops)
 {
 	struct file *file;
 	int err;
 
-	file = anon_inode_getfile("mock", &mock_fops,
-				  (void *)(unsigned long)token, O_RDWR);
+	file = anon_inode_getfile("mock", fops, (void *)(unsigned long)token,
+				  O_RDWR);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
 	guard(rwsem_read)(&mock->luo.transition);
 	err = luo_file_preserve(session, file, token, NULL);
 	fput(file);
 	return err;
+}
+
+/* Preserve a file whose digit is that of the token; LUO alone keeps it */
+static int preserve(struct kunit *test, struct luo_session *session, u64 token)
+{
+	return preserve_with(test, session, token, &mock_fops);
 }
 
 static int retrieve(struct luo_session *session, u64 token)
@@ -363,6 +437,92 @@ static void closed_while_frozen(struct kunit *test)
 		mock->luo.state = LIVEUPDATE_STATE_NORMAL;
 	}
 	EXPECT_CALLS(test, "Z1U1");
+	nothing_is_left(test);
+}
+
+/* The next attempt, or the end of it, finds what preserve has left */
+static void freeze_is_taken_back(struct kunit *test)
+{
+	struct luo_session *session = create(test, "s");
+
+	mock->writes = true;
+	preserve(test, session, 1);
+	preserve(test, session, 2);
+	down_write(&mock->luo.transition);
+	mock->fail = 'F';
+	mock->fail_file = '2';
+	KUNIT_EXPECT_EQ(test, luo_sessions_freeze(&mock->luo), -EIO);
+	KUNIT_EXPECT_EQ(test, luo_sessions_freeze(&mock->luo), 0);
+	luo_sessions_unfreeze(&mock->luo);
+	up_write(&mock->luo.transition);
+	EXPECT_CALLS(test, "P1P2F1F2Z1F1F2Z2Z1");
+	release(session);
+	EXPECT_CALLS(test, "U2U1");
+	KUNIT_EXPECT_EQ(test, mock->data, 1);
+	nothing_is_left(test);
+}
+
+/* What one handler calls five is not what another one calls so */
+static void ids_are_of_handlers(struct kunit *test)
+{
+	struct luo_handlers *handlers = &mock->luo.handlers;
+	struct luo_session *session = create(test, "s");
+
+	KUNIT_ASSERT_EQ(test, luo_handler_add(handlers, &other_handler), 0);
+	KUNIT_ASSERT_EQ(test, luo_handler_add(handlers, &third_handler), 0);
+	KUNIT_EXPECT_EQ(test, preserve_with(test, session, 1, &other_fops), 0);
+	KUNIT_EXPECT_EQ(test, preserve_with(test, session, 2, &third_fops), 0);
+	KUNIT_EXPECT_EQ(test, preserve_with(test, session, 3, &other_fops),
+			-EBUSY);
+	release(session);
+	EXPECT_CALLS(test, "P1P2U2U1");
+	luo_handler_del(handlers, &third_handler);
+	luo_handler_del(handlers, &other_handler);
+	nothing_is_left(test);
+}
+
+/* Whoever cannot wait for a transition leaves the rest to others */
+static void left_while_busy(struct kunit *test)
+{
+	struct luo_session *session = create(test, "s"), *again;
+
+	preserve(test, session, 1);
+	receive(test, "r", 1, mock_handler.compatible);
+	scoped_guard(rwsem_write, &mock->luo.transition) {
+		luo_session_leave(session);
+		luo_session_leave(claim_locked("r"));
+	}
+	EXPECT_CALLS(test, "P1");
+	again = create(test, "s");
+	luo_transition_left_over(&mock->luo.left_over);
+	EXPECT_CALLS(test, "U1");
+	release(again);
+	finish(test, claim("r"));
+	EXPECT_CALLS(test, "I1");
+	nothing_is_left(test);
+}
+
+/* It would wait for the transition that it is called in */
+static void registers_in_callback(struct kunit *test)
+{
+	struct luo_session *session = create(test, "s");
+	struct luo *luo = &mock->luo;
+	struct file *file;
+
+	file = anon_inode_getfile("mock", &mock_fops, (void *)1UL, O_RDWR);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
+	scoped_guard(rwsem_read, &luo->transition)
+		KUNIT_EXPECT_EQ(test, luo_file_announce(session, file, 1), 0);
+	fput(file);
+	mock->registered = 1;
+	KUNIT_EXPECT_EQ(test,
+			luo_transition_event(luo, LIVEUPDATE_EVENT_PREPARE), 0);
+	KUNIT_EXPECT_EQ(test, mock->registered, -EDEADLK);
+	mock->registered = 0;
+	KUNIT_EXPECT_EQ(test,
+			luo_transition_event(luo, LIVEUPDATE_EVENT_CANCEL), 0);
+	KUNIT_EXPECT_TRUE(test, list_empty(&luo->subsystems));
+	release(session);
 	nothing_is_left(test);
 }
 
@@ -688,6 +848,10 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(failed_preserve),
 	KUNIT_CASE(failed_freeze),
 	KUNIT_CASE(closed_while_frozen),
+	KUNIT_CASE(freeze_is_taken_back),
+	KUNIT_CASE(ids_are_of_handlers),
+	KUNIT_CASE(left_while_busy),
+	KUNIT_CASE(registers_in_callback),
 	KUNIT_CASE(names),
 	KUNIT_CASE(session_limit),
 	KUNIT_CASE(file_limit),

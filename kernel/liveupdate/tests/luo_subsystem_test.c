@@ -21,11 +21,25 @@ static struct mock {
 	char fail;	/* the letter whose next call fails */
 	char fail_name;	/* for which subsystem */
 	int err;	/* with what, if not EIO */
+	char writes;	/* whose freeze changes its word */
+	char has_nothing;	/* who says so in prepare */
+	char registers;	/* the letter whose calls register another one */
+	int registered;	/* what came of it */
+	u64 cancelled;	/* what cancel was given last */
 } *mock;
+
+static const struct liveupdate_subsystem_ops no_ops = {};
+
+static struct liveupdate_subsystem in_callback = { &no_ops, "in-callback" };
 
 static int called(char what, const struct liveupdate_subsystem_args *args)
 {
 	char name = args->subsystem->name[0];
+
+	if (mock->registers == what) {
+		mock->registered = luo_subsystem_add(&mock->luo, &in_callback);
+		luo_subsystem_del(&mock->luo, args->subsystem);
+	}
 
 	if (mock->nr < MAX_CALLS) {
 		mock->calls[2 * mock->nr] = what;
@@ -42,11 +56,16 @@ static int called(char what, const struct liveupdate_subsystem_args *args)
 static int mock_prepare(struct liveupdate_subsystem_args *args)
 {
 	args->data = args->subsystem->name[0];
+	args->nothing = mock->has_nothing == args->data;
 	return called('P', args);
 }
 
 static int mock_freeze(struct liveupdate_subsystem_args *args)
 {
+	if (mock->writes == args->subsystem->name[0]) {
+		args->data = 'X';
+		args->nothing = !args->nothing;
+	}
 	return called('F', args);
 }
 
@@ -57,6 +76,7 @@ static void mock_unfreeze(struct liveupdate_subsystem_args *args)
 
 static void mock_cancel(struct liveupdate_subsystem_args *args)
 {
+	mock->cancelled = args->data;
 	called('C', args);
 }
 
@@ -78,8 +98,6 @@ static const struct liveupdate_subsystem_ops ops = {
 	.boot		= mock_boot,
 	.finish		= mock_finish,
 };
-
-static const struct liveupdate_subsystem_ops no_ops = {};
 
 static const char * const after_a[] = { "a", NULL };
 static const char * const after_a_b[] = { "a", "b", NULL };
@@ -186,6 +204,97 @@ static void failed_freeze(struct kunit *test)
 	EXPECT_CALLS(test, "CcCbCa");
 	up_write(&mock->luo.transition);
 	del_three();
+}
+
+/* Names of those that are in the handover, and their words */
+static void expect_handed_over(struct kunit *test, const char *names,
+			       const char *words)
+{
+	struct luo_items items = {};
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, luo_subsystems_encode(&mock->luo, &items), 0);
+	KUNIT_EXPECT_EQ(test, items.nr, strlen(names));
+	KUNIT_EXPECT_EQ(test, luo_subsystems_hand_over(&mock->luo), !!items.nr);
+	for (i = 0; i < items.nr && names[i]; i++) {
+		KUNIT_EXPECT_EQ(test, items.items[i].compatible[0], names[i]);
+		KUNIT_EXPECT_EQ(test, items.items[i].data, words[i]);
+	}
+	luo_items_free(&items);
+}
+
+/* One that has nothing to hand over is not in the handover */
+static void nothing_to_hand_over(struct kunit *test)
+{
+	struct liveupdate_subsystem idle = { &no_ops, "idle" };
+	struct luo *luo = &mock->luo;
+
+	KUNIT_ASSERT_EQ(test, luo_subsystem_add(luo, &idle), 0);
+	scoped_guard(rwsem_write, &luo->transition)
+		expect_handed_over(test, "", "");
+	add_three(test);
+	mock->has_nothing = 'b';
+	mock->writes = 'c';
+	down_write(&luo->transition);
+	KUNIT_EXPECT_EQ(test, luo_subsystems_prepare(luo), 0);
+	expect_handed_over(test, "ac", "ac");
+	KUNIT_EXPECT_EQ(test, luo_subsystems_freeze(luo), 0);
+	expect_handed_over(test, "a", "a");
+	luo_subsystems_unfreeze(luo);
+	expect_handed_over(test, "ac", "ac");
+	mock->writes = 'b';
+	KUNIT_EXPECT_EQ(test, luo_subsystems_freeze(luo), 0);
+	expect_handed_over(test, "abc", "aXc");
+	luo_subsystems_unfreeze(luo);
+	luo_subsystems_cancel(luo);
+	up_write(&luo->transition);
+	del_three();
+	luo_subsystem_del(luo, &idle);
+}
+
+/* Cancel and the next freeze find what prepare has left, also where freeze failed */
+static void freeze_is_taken_back(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+
+	KUNIT_ASSERT_EQ(test, luo_subsystem_add(luo, &a), 0);
+	KUNIT_ASSERT_EQ(test, luo_subsystem_add(luo, &b), 0);
+	mock->writes = 'b';
+	mock->fail = 'F';
+	mock->fail_name = 'a';
+	down_write(&luo->transition);
+	KUNIT_EXPECT_EQ(test, luo_subsystems_prepare(luo), 0);
+	KUNIT_EXPECT_EQ(test, luo_subsystems_freeze(luo), -EIO);
+	expect_handed_over(test, "ab", "ab");
+	luo_subsystems_cancel(luo);
+	up_write(&luo->transition);
+	EXPECT_CALLS(test, "PaPbFbFaZbCbCa");
+	KUNIT_EXPECT_EQ(test, mock->cancelled, 'a');
+	luo_subsystem_del(luo, &b);
+	luo_subsystem_del(luo, &a);
+}
+
+/* It would wait for the transition that it is called in */
+static void registers_in_callback(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+
+	KUNIT_ASSERT_EQ(test, luo_subsystem_add(luo, &a), 0);
+	mock->registers = 'P';
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_PREPARE), 0);
+	KUNIT_EXPECT_EQ(test, mock->registered, -EDEADLK);
+	mock->registered = 0;
+	mock->registers = 'C';
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_CANCEL), 0);
+	KUNIT_EXPECT_EQ(test, mock->registered, -EDEADLK);
+	EXPECT_CALLS(test, "PaCa");
+	mock->registers = 0;
+
+	/* It is still there, and another one can come, now that nobody is called */
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &in_callback), 0);
+	luo_subsystem_del(luo, &in_callback);
+	luo_subsystem_del(luo, &a);
+	KUNIT_EXPECT_TRUE(test, list_empty(&luo->subsystems));
 }
 
 static void events(struct kunit *test)
@@ -472,6 +581,9 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(order),
 	KUNIT_CASE(failed_prepare),
 	KUNIT_CASE(failed_freeze),
+	KUNIT_CASE(nothing_to_hand_over),
+	KUNIT_CASE(freeze_is_taken_back),
+	KUNIT_CASE(registers_in_callback),
 	KUNIT_CASE(events),
 	KUNIT_CASE(failure_is_remembered),
 	KUNIT_CASE(registration),

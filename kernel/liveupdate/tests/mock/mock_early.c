@@ -5,7 +5,8 @@
  * It takes part when the kernel is booted with mock_early.on=1. What came for it is
  * in its parameters: "early", asked for when the first initcalls ran, and "booted",
  * given to its boot callback. It hands over "generation", which is one more than
- * what came.
+ * what came. "too_early" has the errno that it gets when it registers before there
+ * are initcalls.
  */
 
 #include <linux/init.h>
@@ -23,6 +24,9 @@ module_param(booted, ulong, 0400);
 
 static unsigned long generation = 1;
 module_param(generation, ulong, 0400);
+
+static int too_early;
+module_param(too_early, int, 0400);
 
 static int mock_prepare(struct liveupdate_subsystem_args *args)
 {
@@ -46,6 +50,16 @@ static struct liveupdate_subsystem mock = {
 	.ops = &mock_ops,
 	.name = "mock-early",
 };
+
+/* A console is the first thing that drivers can be asked for */
+static int __init mock_too_early(void)
+{
+	if (on)
+		too_early = -liveupdate_register_subsystem(&mock);
+
+	return 0;
+}
+console_initcall(mock_too_early);
 
 static int __init mock_early_look(void)
 {

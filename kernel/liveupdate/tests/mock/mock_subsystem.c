@@ -14,6 +14,8 @@
 #include <linux/io.h>
 #include <linux/liveupdate.h>
 #include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/sprintf.h>
 
 #include "mock.h"
 
@@ -161,10 +163,60 @@ static const struct file_operations register_fops = {
 	.write	= register_write,
 };
 
+/* ---- Many more, so that the handover is large ---- */
+
+#define MANY_MAX	1000
+
+static struct liveupdate_subsystem *many;
+static u64 nr_many;
+
+static int many_prepare(struct liveupdate_subsystem_args *args)
+{
+	args->data = 1;
+	return 0;
+}
+
+static const struct liveupdate_subsystem_ops many_ops = {
+	.prepare	= many_prepare,
+	.owner		= THIS_MODULE,
+};
+
+static int many_register(u64 nr)
+{
+	struct liveupdate_subsystem *subsystem = &many[nr];
+
+	subsystem->ops = &many_ops;
+	snprintf((char *)subsystem->name, sizeof(subsystem->name),
+		 "mock-many-%llu", nr);
+	return liveupdate_register_subsystem(subsystem);
+}
+
+/* Those that cannot be registered any more are left out */
+static int many_set(void *data, u64 nr)
+{
+	int err = 0;
+
+	if (many || nr > MANY_MAX)
+		return -EINVAL;
+
+	many = kzalloc_objs(*many, nr);
+	if (!many)
+		return -ENOMEM;
+
+	while (!err && nr_many < nr) {
+		err = many_register(nr_many);
+		if (!err)
+			nr_many++;
+	}
+
+	return err;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(many_fops, NULL, many_set, "%llu\n");
+
 /**
  * mock_subsystems_register - register them all
  * @dir: for their files of debugfs; writing to "register" tries again with those
- *       that could not be registered
+ *       that could not be registered, and a number to "many" has as many more
  */
 void mock_subsystems_register(struct dentry *dir)
 {
@@ -175,6 +227,7 @@ void mock_subsystems_register(struct dentry *dir)
 		debugfs_create_u64(mock->subsystem.name, 0600, dir,
 				   &mock->value);
 	debugfs_create_file("register", 0200, dir, NULL, &register_fops);
+	debugfs_create_file("many", 0200, dir, NULL, &many_fops);
 }
 
 /**
@@ -184,6 +237,9 @@ void mock_subsystems_unregister(void)
 {
 	struct mock_subsystem *mock = mocks + ARRAY_SIZE(mocks);
 
+	while (nr_many)
+		liveupdate_unregister_subsystem(&many[--nr_many]);
+	kfree(many);
 	while (mock-- > mocks) {
 		if (mock->here)
 			liveupdate_unregister_subsystem(&mock->subsystem);

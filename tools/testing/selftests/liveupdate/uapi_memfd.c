@@ -7,10 +7,12 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "uapi.h"
@@ -351,6 +353,103 @@ TEST_F(memfd, memory_returns_at_the_close)
 	EXPECT_GT(512, lost_kib(preserve_in_new_session, -1, fd));
 	EXPECT_EQ(0, content_check(fd, 0, 32 * MIB, 1));
 	close(fd);
+}
+
+/* Writes from memory that never comes, with the inode's lock held */
+static pid_t start_stuck_write(int fd)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		void *page = page_stuck();
+
+		_exit(page && pwrite(fd, page, 4096, 0) < 0);
+	}
+	return pid;
+}
+
+/* Its errno is what it exits with */
+static pid_t start_fallocate(int fd)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(fallocate(fd, 0, 0, SIZE) ? errno : 0);
+	return pid;
+}
+
+/* A call that has not begun is refused when it does: nobody waits for it */
+TEST_F(memfd, fallocate_behind_a_stuck_write_keeps_nobody)
+{
+	pid_t writer, waiter;
+	uint64_t start;
+	int status;
+
+	writer = start_stuck_write(self->fd);
+	ASSERT_LT(0, writer);
+	usleep(500000);
+	waiter = start_fallocate(self->fd);
+	ASSERT_LT(0, waiter);
+	usleep(500000);
+	ASSERT_EQ(0, waitpid(writer, &status, WNOHANG));
+	ASSERT_EQ(0, waitpid(waiter, &status, WNOHANG));
+
+	start = now_ms();
+	EXPECT_EQ(0, luo_preserve(self->session, self->fd, 1));
+	EXPECT_GT(5000, now_ms() - start);
+	kill(writer, SIGKILL);
+	ASSERT_EQ(writer, waitpid(writer, &status, 0));
+	ASSERT_EQ(waiter, waitpid(waiter, &status, 0));
+	EXPECT_EQ(EPERM, WEXITSTATUS(status));
+}
+
+#define ALLOCATORS	8
+
+static void start_allocators(int fd, pid_t *pids)
+{
+	for (int i = 0; i < ALLOCATORS; i++) {
+		pids[i] = fork();
+		while (!pids[i])
+			fallocate(fd, 0, 0, SIZE);
+	}
+	usleep(500000);
+}
+
+static void stop_allocators(const pid_t *pids)
+{
+	for (int i = 0; i < ALLOCATORS; i++)
+		kill(pids[i], SIGKILL);
+	for (int i = 0; i < ALLOCATORS; i++)
+		waitpid(pids[i], NULL, 0);
+}
+
+/* However many are at it all the time */
+TEST_F(memfd, fallocate_again_and_again_keeps_nobody)
+{
+	pid_t pids[ALLOCATORS];
+
+	start_allocators(self->fd, pids);
+	for (int i = 0; i < 20; i++) {
+		EXPECT_EQ(0, luo_preserve(self->session, self->fd, 1));
+		EXPECT_EQ(0, luo_unpreserve(self->session, 1));
+	}
+	stop_allocators(pids);
+	EXPECT_EQ(0, content_check(self->fd, 0, SIZE, 1));
+}
+
+/* The same for what reboot(2) does first */
+TEST_F(memfd, fallocate_again_and_again_keeps_no_announced_file)
+{
+	pid_t pids[ALLOCATORS];
+
+	ASSERT_EQ(0, luo_announce(self->session, self->fd, 1));
+	start_allocators(self->fd, pids);
+	for (int i = 0; i < 10; i++) {
+		EXPECT_EQ(0, luo_send_event(LIVEUPDATE_EVENT_PREPARE));
+		EXPECT_EQ(0, luo_send_event(LIVEUPDATE_EVENT_CANCEL));
+	}
+	stop_allocators(pids);
+	EXPECT_EQ(0, content_check(self->fd, 0, SIZE, 1));
 }
 
 /* What a preserved file held is freed when session and file are both gone */

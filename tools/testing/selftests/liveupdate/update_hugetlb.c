@@ -409,6 +409,46 @@ static void frozen_before(struct note *note)
 
 UPDATE_TEST(hugetlb, huge_refuses_changes, .stage = { frozen_before });
 
+#define ALLOCATORS	4
+
+/* Has the inode's lock nearly all the time, to clear pages */
+static void allocate_for_ever(int fd)
+{
+	for (;;) {
+		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, HUGE,
+			  3 * HUGE);
+		fallocate(fd, 0, 0, 4 * HUGE);
+	}
+}
+
+static void allocators_before(struct note *note)
+{
+	int session = session_new(note, "");
+	struct pool before = pool_now(HUGE);
+	int fd = huge_filled(0, 4, 12);
+	pid_t pids[ALLOCATORS];
+
+	for (int i = 0; i < ALLOCATORS; i++) {
+		pids[i] = SYS(fork());
+		if (!pids[i])
+			allocate_for_ever(fd);
+	}
+	usleep(500000);
+	for (int i = 0; i < 10; i++) {
+		OK(luo_preserve(session, fd, 1));
+		OK(luo_unpreserve(session, 1));
+	}
+	for (int i = 0; i < ALLOCATORS; i++)
+		kill(pids[i], SIGKILL);
+	for (int i = 0; i < ALLOCATORS; i++)
+		SYS(waitpid(pids[i], NULL, 0));
+	OK(content_check(fd, 0, HUGE, 12));
+	close(fd);
+	CHECK_POOL(HUGE, &before, 0, 0, 0, 0);
+}
+
+UPDATE_TEST(hugetlb, huge_allocators_keep_nobody, .stage = { allocators_before });
+
 /* Frozen, it can be written to, but who touches a hole waits, until killed */
 
 static void holes_before(struct note *note)
@@ -775,7 +815,7 @@ static void hold_in_scratch(int fd, unsigned int pages, const int *ends)
 
 	do {
 		CHECK(i < pages);
-		iov.iov_base = map_page(fd, HUGE, i++);
+		iov.iov_base = huge_map(fd, HUGE, i++);
 		bad = overlaps_scratch(huge_phys(iov.iov_base), HUGE);
 		if (bad)
 			CHECK_EQ(PAGE, SYS(vmsplice(ends[1], &iov, 1, 0)));
@@ -1080,9 +1120,9 @@ static void breaks_after(struct note *note)
 	CHECK_EQ(-1, pread(fd, &byte, 1, HUGE + BROKEN * PAGE));
 	CHECK_EQ(EIO, errno);
 	OK(content_check(fd, 2 * HUGE, HUGE, 62));
+	OK(luo_finish(session));
 	/* Nor can it go on to another kernel, as that would not know */
 	CHECK_EQ(-EHWPOISON, luo_preserve(session_new(note, "next"), fd, 1));
-	OK(luo_finish(session));
 	close(fd);
 }
 

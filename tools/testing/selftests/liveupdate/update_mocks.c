@@ -4,8 +4,10 @@
  * modules come late, or not at all, in the kernels on the way.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "update.h"
@@ -13,6 +15,7 @@
 #define SESSIONS	10
 #define FILES		10
 #define EARLY		"/sys/module/mock_early/parameters/"
+#define HANGS		"/modprobe-hangs"
 
 static void check_logged(const char *words, bool want)
 {
@@ -36,6 +39,7 @@ static void early_first(struct note *note)
 	CHECK_EQ(0, number_in(EARLY "early"));
 	CHECK_EQ(0, number_in(EARLY "booted"));
 	CHECK_EQ(1, number_in(EARLY "generation"));
+	CHECK_EQ(EAGAIN, number_in(EARLY "too_early"));
 }
 
 static void early_next(struct note *note)
@@ -114,7 +118,76 @@ static void check_many(struct note *note)
 	CHECK_EQ(-ENODATA, mock_get("mock-y-incoming"));
 }
 
-UPDATE_TEST(mocks, mocks_many_files, .stage = { many_files, NULL, check_many });
+/* A program that hangs holds up the jump for ten seconds, and no longer */
+static void modprobe_hangs(struct note *note)
+{
+	static const char script[] = "#!/bin/sh\nexec sleep 600\n";
+	int fd = SYS(open(HANGS, O_WRONLY | O_CREAT | O_CLOEXEC, 0700));
+	uint64_t start;
+
+	CHECK_EQ(strlen(script), write(fd, script, strlen(script)));
+	close(fd);
+	OK(text_write(MODPROBE, HANGS));
+	start = now_ms();
+	CHECK_EQ(-ENOENT, try_jump());
+	CHECK_BETWEEN(9000, now_ms() - start, 30000 * slower());
+	OK(text_write(MODPROBE, "/sbin/modprobe"));
+	check_logged("modprobe takes too long to load what handles files of type 'mock-file-v1'",
+		     true);
+}
+
+UPDATE_TEST(mocks, mocks_many_files, .stage = { many_files, NULL, check_many },
+	    .late = { NULL, modprobe_hangs }, .timeout = 120);
+
+/* ---- A transition that takes its time holds up nobody who has to go ---- */
+
+static pid_t start_prepare(void)
+{
+	pid_t pid = SYS(fork());
+
+	if (!pid)
+		_exit(luo_send_event(LIVEUPDATE_EVENT_PREPARE) ? 1 : 0);
+	return pid;
+}
+
+static pid_t start_holder(struct note *note)
+{
+	int session = session_new(note, "");
+	pid_t pid = SYS(fork());
+
+	if (!pid)
+		pause();
+	close(session);
+	return pid;
+}
+
+static void slow_transition(struct note *note)
+{
+	pid_t holder = start_holder(note), preparer;
+	char timings[256];
+	uint64_t start;
+	int status;
+
+	OK(mock_steer("mock-a prepare sleep %u", 10000 * slower()));
+	preparer = start_prepare();
+	usleep(1000000);
+	start = now_ms();
+	OK(text_read(LUO_SYSFS "timings", timings, sizeof(timings)));
+	SYS(kill(holder, SIGKILL));
+	SYS(waitpid(holder, NULL, 0));
+	CHECK_EQ(0, waitpid(preparer, &status, WNOHANG));
+	CHECK_BETWEEN(0, now_ms() - start, 5000 * slower());
+	SYS(waitpid(preparer, &status, 0));
+	CHECK_EQ(0, status);
+
+	/* The name of the session is free, though it may not be gone yet */
+	close(session_new(note, ""));
+	OK(mock_steer("clear"));
+	OK(luo_send_event(LIVEUPDATE_EVENT_CANCEL));
+}
+
+UPDATE_TEST(mocks, mocks_slow_transition, .stage = { slow_transition },
+	    .timeout = 120);
 
 /* ---- Three subsystems, whose module the kernel in between has too late ---- */
 
@@ -172,3 +245,41 @@ static void all_over(struct note *note)
 }
 
 UPDATE_TEST(mocks, mocks_unload_at_the_end, .stage = { NULL, NULL, all_over });
+
+/* ---- A handover that needs more memory, while somebody looks at the last one ---- */
+
+static void read_for_ever(void)
+{
+	int fd = SYS(open("/sys/kernel/debug/kho/out/sub_fdts/liveupdate",
+			  O_RDONLY | O_CLOEXEC));
+	void *page = page_stuck();
+
+	CHECK(page);
+	_exit(read(fd, page, 4096) < 0);
+}
+
+/* The reader gets stuck on a page of its own, and goes on when the jump takes place */
+static void many_subsystems(struct note *note)
+{
+	pid_t reader;
+
+	OK(mock_load(""));
+	OK(mock_set("many", 100));
+	reader = SYS(fork());
+	if (!reader)
+		read_for_ever();
+	usleep(1000000);
+	CHECK_EQ(0, waitpid(reader, NULL, WNOHANG));
+}
+
+static void came_all(struct note *note)
+{
+	static char text[64 * KIB];
+
+	OK(debugfs_read("incoming", text, sizeof(text)));
+	CHECK(strstr(text, "\"mock-c\""));
+	CHECK(strstr(text, "\"mock-many-0\""));
+	CHECK(strstr(text, "\"mock-many-99\""));
+}
+
+UPDATE_TEST(grown, grown_while_read, .stage = { many_subsystems, came_all });
