@@ -2,8 +2,9 @@
 /*
  * Live Update Orchestrator: /dev/liveupdate
  *
- * One process at a time has it open: there is one agent that conducts updates.
- * Sessions do not depend on the device being open.
+ * One process at a time has it open for writing: there is one agent that conducts
+ * updates. Any number of others can have it open beside, to read: they ask how
+ * things are, and change nothing. Sessions do not depend on the device being open.
  */
 
 #include <linux/bitops.h>
@@ -11,15 +12,22 @@
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/poll.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 
 #include "luo_internal.h"
 
-static struct luo *luo_of(const struct file *file)
-{
-	/* The misc device left itself there when it was opened */
-	return container_of(file->private_data, struct luo, chardev.misc);
-}
+/**
+ * struct luo_opener - whoever has the device open
+ * @luo:    the orchestrator
+ * @writes: it is the one that can change things
+ * @seen:   the luo.changes that it knows of
+ */
+struct luo_opener {
+	struct luo *luo;
+	bool writes;
+	u64 seen;
+};
 
 /* Give user space the session, or put it back to where it came from */
 static int session_to_file(struct luo_ucmd *ucmd, struct luo_session *session)
@@ -53,11 +61,11 @@ static int retrieve_session(struct luo_ucmd *ucmd)
 	return session_to_file(ucmd, luo_session_claim(ucmd->luo, arg->name));
 }
 
-/* Any number of those who have the device open can do so at a time */
-static void note_changes(struct luo *luo)
+/* Threads that share a descriptor can do so at the same time */
+static void note_changes(struct luo_opener *opener)
 {
 	/* Pairs with set_state() of transitions */
-	WRITE_ONCE(luo->chardev.seen, smp_load_acquire(&luo->changes));
+	WRITE_ONCE(opener->seen, smp_load_acquire(&opener->luo->changes));
 }
 
 static int get_info(struct luo_ucmd *ucmd)
@@ -65,23 +73,26 @@ static int get_info(struct luo_ucmd *ucmd)
 	struct liveupdate_ioctl_get_info *arg = ucmd->arg;
 	struct luo *luo = ucmd->luo;
 
+	if (arg->reserved)
+		return -EINVAL;
+
 	scoped_guard(spinlock, &luo->failure.lock) {
 		arg->last_errno = -luo->failure.err;
 		arg->last_phase = luo->failure.phase;
 		strscpy_pad(arg->last_participant, luo->failure.who,
 			    sizeof(arg->last_participant));
 	}
-	note_changes(luo);
+	note_changes(ucmd->opener);
 	arg->state = READ_ONCE(luo->state);
 	arg->number = luo->number;
 	arg->quarantined = READ_ONCE(luo->quarantine.count);
 	arg->quarantine_errno = luo_quarantine_last(luo,
 						    arg->quarantine_what);
-	arg->reserved = 0;
 	arg->features = LIVEUPDATE_FEATURE_EVENTS | LIVEUPDATE_FEATURE_WALK |
 			LIVEUPDATE_FEATURE_UNPRESERVE |
 			LIVEUPDATE_FEATURE_CARRY |
-			LIVEUPDATE_FEATURE_BATCH | LIVEUPDATE_FEATURE_ANNOUNCE;
+			LIVEUPDATE_FEATURE_BATCH | LIVEUPDATE_FEATURE_ANNOUNCE |
+			LIVEUPDATE_FEATURE_READERS;
 	luo_sessions_count(luo, LIVEUPDATE_OUTGOING, &arg->outgoing_sessions,
 			   &arg->outgoing_files);
 	luo_sessions_count(luo, LIVEUPDATE_INCOMING, &arg->incoming_sessions,
@@ -114,13 +125,15 @@ static const struct luo_ucmd_op chardev_ops[] = {
 		    LUO_UCMD_NEW_FD, retrieve_session),
 	LUO_UCMD_OP(LIVEUPDATE_IOCTL_GET_INFO,
 		    struct liveupdate_ioctl_get_info, last_participant,
-		    LUO_UCMD_OUTPUT | LUO_UCMD_UNLOCKED, get_info),
+		    LUO_UCMD_OUTPUT | LUO_UCMD_UNLOCKED | LUO_UCMD_READER,
+		    get_info),
 	LUO_UCMD_OP(LIVEUPDATE_IOCTL_SET_EVENT,
 		    struct liveupdate_ioctl_set_event, event,
 		    LUO_UCMD_UNLOCKED, set_event),
 	LUO_UCMD_OP(LIVEUPDATE_IOCTL_NEXT_SESSION,
 		    struct liveupdate_ioctl_next_session, name,
-		    LUO_UCMD_OUTPUT | LUO_UCMD_UNLOCKED, next_session),
+		    LUO_UCMD_OUTPUT | LUO_UCMD_UNLOCKED | LUO_UCMD_READER,
+		    next_session),
 };
 
 static_assert(sizeof(struct liveupdate_ioctl_create_session) <= LUO_UCMD_MAX_SIZE);
@@ -130,18 +143,33 @@ static_assert(sizeof(struct liveupdate_ioctl_next_session) <= LUO_UCMD_MAX_SIZE)
 
 static int chardev_open(struct inode *inode, struct file *file)
 {
-	struct luo *luo = luo_of(file);
+	struct luo_opener *opener __free(kfree) = NULL;
+	/* The misc device left itself there */
+	struct luo *luo = container_of(file->private_data, struct luo,
+				       chardev.misc);
 
-	if (test_and_set_bit(LUO_CHARDEV_OPEN, &luo->chardev.flags))
+	opener = kzalloc_obj(*opener, GFP_KERNEL_ACCOUNT);
+	if (!opener)
+		return -ENOMEM;
+
+	opener->luo = luo;
+	opener->writes = file->f_mode & FMODE_WRITE;
+	if (opener->writes &&
+	    test_and_set_bit(LUO_CHARDEV_OPEN, &luo->chardev.flags))
 		return -EBUSY;
 
-	note_changes(luo);
+	note_changes(opener);
+	file->private_data = no_free_ptr(opener);
 	return 0;
 }
 
 static int chardev_release(struct inode *inode, struct file *file)
 {
-	clear_bit(LUO_CHARDEV_OPEN, &luo_of(file)->chardev.flags);
+	struct luo_opener *opener = file->private_data;
+
+	if (opener->writes)
+		clear_bit(LUO_CHARDEV_OPEN, &opener->luo->chardev.flags);
+	kfree(opener);
 
 	return 0;
 }
@@ -149,10 +177,16 @@ static int chardev_release(struct inode *inode, struct file *file)
 static long chardev_ioctl(struct file *file, unsigned int cmd,
 			  unsigned long arg)
 {
-	struct luo *luo = luo_of(file);
+	struct luo_opener *opener = file->private_data;
+	struct luo *luo = opener->luo;
+	struct luo_ucmd ucmd = {
+		.luo = luo,
+		.opener = opener,
+		.reads_only = !opener->writes,
+	};
 	long err;
 
-	err = luo_ucmd_run(luo, NULL, chardev_ops, ARRAY_SIZE(chardev_ops), cmd,
+	err = luo_ucmd_run(&ucmd, chardev_ops, ARRAY_SIZE(chardev_ops), cmd,
 			   arg);
 	/* The last session may just have turned out to be damaged */
 	if (err == -EUCLEAN)
@@ -164,11 +198,12 @@ static long chardev_ioctl(struct file *file, unsigned int cmd,
 /* Changes of state are exceptional: they are neither read nor written */
 static __poll_t chardev_poll(struct file *file, struct poll_table_struct *wait)
 {
-	struct luo *luo = luo_of(file);
+	struct luo_opener *opener = file->private_data;
+	struct luo *luo = opener->luo;
 
 	poll_wait(file, &luo->wait, wait);
-	return READ_ONCE(luo->changes) != READ_ONCE(luo->chardev.seen) ?
-	       EPOLLPRI : 0;
+	return READ_ONCE(luo->changes) != READ_ONCE(opener->seen) ? EPOLLPRI :
+								    0;
 }
 
 static const struct file_operations chardev_fops = {

@@ -40,6 +40,7 @@
 #include <linux/xarray.h>
 
 struct luo;
+struct luo_opener;
 
 /* Names and compatible strings: not empty, and with their NUL within @size */
 static inline bool luo_string_fits(const char *string, size_t size)
@@ -710,6 +711,8 @@ void luo_debugfs_register(struct luo *luo);
  * struct luo_ucmd - a command of user space that is being carried out
  * @luo:     the orchestrator
  * @session: the session, for a session's command
+ * @opener:  whoever has the device open, for a command of the device
+ * @reads_only: and has it open for reading only
  * @arg:     the argument, in kernel memory and complete: what user space did not
  *           give is zero
  * @uarg:    where it came from
@@ -719,6 +722,8 @@ void luo_debugfs_register(struct luo *luo);
 struct luo_ucmd {
 	struct luo *luo;
 	struct luo_session *session;
+	struct luo_opener *opener;
+	bool reads_only;
 	void *arg;
 	void __user *uarg;
 	struct file *file;
@@ -737,6 +742,8 @@ enum luo_ucmd_flags {
 	LUO_UCMD_INCOMING	= 1 << 3,
 	/* it changes nothing, or takes luo.transition by itself */
 	LUO_UCMD_UNLOCKED	= 1 << 4,
+	/* so can whoever has the device open for reading only */
+	LUO_UCMD_READER		= 1 << 5,
 };
 
 /**
@@ -767,9 +774,8 @@ struct luo_ucmd_op {
 /* No argument is larger; checked where the tables are */
 #define LUO_UCMD_MAX_SIZE	336
 
-long luo_ucmd_run(struct luo *luo, struct luo_session *session,
-		  const struct luo_ucmd_op *ops, size_t nr_ops,
-		  unsigned int cmd, unsigned long arg);
+long luo_ucmd_run(struct luo_ucmd *ucmd, const struct luo_ucmd_op *ops,
+		  size_t nr_ops, unsigned int cmd, unsigned long arg);
 int luo_ucmd_call(struct luo_ucmd *ucmd, luo_ucmd_fn execute);
 
 /* ---- luo_batch.c: many files in one command ---- */
@@ -782,14 +788,11 @@ int luo_batch_retrieve(struct luo_ucmd *ucmd);
 /**
  * struct luo_chardev - the device
  * @misc:  registered when LUO is ready
- * @flags: bit %LUO_CHARDEV_OPEN is set while someone has it open
- * @seen:  the luo.changes that who has it open knows of; of those who look at
- *         the same time any may be the last
+ * @flags: bit %LUO_CHARDEV_OPEN is set while someone has it open for writing
  */
 struct luo_chardev {
 	struct miscdevice misc;
 	unsigned long flags;
-	u64 seen;
 };
 
 #define LUO_CHARDEV_OPEN	0

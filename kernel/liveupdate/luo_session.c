@@ -396,8 +396,8 @@ static void unclaim(struct luo_session *session)
  *
  * Context: Process context, luo.transition held for reading.
  * Return: the session, which luo_session_release() puts back; -ENOENT when there
- * is none of this name, -EINVAL when it is claimed, -EUCLEAN when it is damaged,
- * -ENOMEM.
+ * is none of this name, -EINVAL when it is claimed or the name is none, -EUCLEAN when
+ * it is damaged, -ENOMEM.
  */
 struct luo_session *luo_session_claim(struct luo *luo, const char *name)
 {
@@ -406,7 +406,7 @@ struct luo_session *luo_session_claim(struct luo *luo, const char *name)
 
 	lockdep_assert_held(&luo->transition);
 	if (!name_fits(name))
-		return ERR_PTR(-ENOENT);
+		return ERR_PTR(-EINVAL);
 
 	session = claim(&luo->sessions[LIVEUPDATE_INCOMING], name);
 	if (IS_ERR(session))

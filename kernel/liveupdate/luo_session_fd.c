@@ -146,6 +146,7 @@ static long session_ioctl(struct file *file, unsigned int cmd,
 {
 	struct luo_session *session = file->private_data;
 	struct luo *luo = session->luo;
+	struct luo_ucmd ucmd = { .luo = luo, .session = session };
 	long err;
 
 	if (cmd == LIVEUPDATE_SESSION_FINISH &&
@@ -155,8 +156,8 @@ static long session_ioctl(struct file *file, unsigned int cmd,
 			return err;
 	}
 
-	err = luo_ucmd_run(luo, session, session_ops, ARRAY_SIZE(session_ops),
-			   cmd, arg);
+	err = luo_ucmd_run(&ucmd, session_ops, ARRAY_SIZE(session_ops), cmd,
+			   arg);
 	if (!err && cmd == LIVEUPDATE_SESSION_FINISH)
 		luo_transition_settle(luo);
 

@@ -159,32 +159,25 @@ static int run_new_fd(const struct luo_ucmd_op *op, struct luo_ucmd *ucmd,
 
 /**
  * luo_ucmd_run - carry out a command of user space
- * @luo:     the orchestrator
- * @session: the session, for a session's command
- * @ops:     the commands that there are
- * @nr_ops:  number of @ops
- * @cmd:     the command's number
- * @arg:     user space's pointer to the argument
+ * @ucmd:   who asks: its @luo, and @session, or @opener and @reads_only
+ * @ops:    the commands that there are
+ * @nr_ops: number of @ops
+ * @cmd:    the command's number
+ * @arg:    user space's pointer to the argument
  *
  * Context: Process context, may fault on user memory.
- * Return: 0; -ENOTTY when there is no such command; -EFAULT; -EINVAL when the
+ * Return: 0; -ENOTTY when there is no such command; -EBADF when the device is open
+ * for reading only, and the command is not; -EFAULT; -EINVAL when the
  * argument is too small or the session of the wrong direction; -E2BIG when it has
  * something in a part that is not known, or is larger than a page; -EMFILE or
  * -ENFILE when a descriptor is needed and none is free; -EBUSY when a kexec is
  * under way; or what the command fails with.
  */
-long luo_ucmd_run(struct luo *luo, struct luo_session *session,
-		  const struct luo_ucmd_op *ops, size_t nr_ops,
-		  unsigned int cmd, unsigned long arg)
+long luo_ucmd_run(struct luo_ucmd *ucmd, const struct luo_ucmd_op *ops,
+		  size_t nr_ops, unsigned int cmd, unsigned long arg)
 {
 	u8 buffer[LUO_UCMD_MAX_SIZE] __aligned(8) = {};
 	void __user *uarg = (void __user *)arg;
-	struct luo_ucmd ucmd = {
-		.luo = luo,
-		.session = session,
-		.arg = buffer,
-		.uarg = uarg,
-	};
 	const struct luo_ucmd_op *op;
 	u32 user_size;
 	int err;
@@ -192,14 +185,18 @@ long luo_ucmd_run(struct luo *luo, struct luo_session *session,
 	op = find_op(ops, nr_ops, cmd);
 	if (!op)
 		return -ENOTTY;
+	if (ucmd->reads_only && !(op->flags & LUO_UCMD_READER))
+		return -EBADF;
 
 	err = copy_in(op, buffer, uarg, &user_size) ?:
-	      check_direction(op, session);
+	      check_direction(op, ucmd->session);
 	if (err)
 		return err;
 
+	ucmd->arg = buffer;
+	ucmd->uarg = uarg;
 	if (op->flags & LUO_UCMD_NEW_FD)
-		return run_new_fd(op, &ucmd, uarg, user_size);
+		return run_new_fd(op, ucmd, uarg, user_size);
 
-	return run_plain(op, &ucmd, uarg, user_size);
+	return run_plain(op, ucmd, uarg, user_size);
 }

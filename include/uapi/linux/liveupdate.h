@@ -14,6 +14,10 @@
 /**
  * DOC: Conventions of the live update ioctls
  *
+ * One process at a time has the device open for writing (EBUSY). Any number of
+ * others can have it open for reading only, which is enough for
+ * %LIVEUPDATE_IOCTL_GET_INFO, %LIVEUPDATE_IOCTL_NEXT_SESSION and poll(2).
+ *
  * Every command takes a pointer to a structure that starts with its own size
  * in bytes. A caller may pass a larger structure than the kernel knows, as
  * long as the part that the kernel does not know is zero; and a smaller one,
@@ -26,8 +30,10 @@
  * ENOTTY     there is no such command on this descriptor
  * EFAULT     the structure, or a part of it, cannot be read or written
  * EINVAL     the structure is too small, a field has a value that makes no
- *            sense, or the session is of the other direction
+ *            sense, a reserved one is not zero, a name is empty or not terminated,
+ *            or the session is of the other direction
  * E2BIG      the part that the kernel does not know is not zero
+ * EBADF      the device is open for reading only, and the command is not for readers
  * EBUSY      a kexec has begun: nothing can be changed any more
  * ENOMEM     out of memory; the same call can succeed later
  * EINTR      a signal came first; the same call can succeed later
@@ -142,6 +148,8 @@ enum liveupdate_direction {
  * @LIVEUPDATE_SESSION_CLAIMED:     incoming, retrieved and open
  * @LIVEUPDATE_SESSION_FINISHED:    was incoming, and is finished
  * @LIVEUPDATE_SESSION_QUARANTINED: incoming, damaged
+ * @LIVEUPDATE_SESSION_UNKNOWN:     incoming, of a version that this kernel does not
+ *                                  know: goes on to one that does
  */
 enum liveupdate_session_state {
 	LIVEUPDATE_SESSION_OPEN		= 0,
@@ -150,6 +158,7 @@ enum liveupdate_session_state {
 	LIVEUPDATE_SESSION_CLAIMED	= 3,
 	LIVEUPDATE_SESSION_FINISHED	= 4,
 	LIVEUPDATE_SESSION_QUARANTINED	= 5,
+	LIVEUPDATE_SESSION_UNKNOWN	= 6,
 };
 
 /**
@@ -175,6 +184,7 @@ enum liveupdate_file_state {
 #define LIVEUPDATE_FEATURE_CARRY	(1ULL << 3) /* unfinished sessions go on */
 #define LIVEUPDATE_FEATURE_BATCH	(1ULL << 4) /* PRESERVE_FDS, RETRIEVE_FDS */
 #define LIVEUPDATE_FEATURE_ANNOUNCE	(1ULL << 5) /* ANNOUNCE_FD */
+#define LIVEUPDATE_FEATURE_READERS	(1ULL << 6) /* O_RDONLY beside the opener */
 
 /**
  * struct liveupdate_ioctl_create_session - make a session (on the device)
@@ -210,8 +220,9 @@ struct liveupdate_ioctl_create_session {
  * be retrieved again.
  *
  * Errors: ENOENT, no incoming session has this name; EINVAL, it is retrieved
- * already; EUCLEAN, what the previous kernel left of it is damaged; EMFILE and
- * ENFILE, no descriptor is free.
+ * already, or the name is empty or not terminated; EUCLEAN, what the previous kernel
+ * left of it is damaged; EPROTONOSUPPORT, it is of a version that this kernel does not
+ * know, and waits for one that does; EMFILE and ENFILE, no descriptor is free.
  */
 struct liveupdate_ioctl_retrieve_session {
 	__u32		size;
@@ -241,12 +252,14 @@ struct liveupdate_ioctl_retrieve_session {
  *                     NAME"
  * @quarantine_errno:  out: what is wrong with the item that was found damaged last,
  *                     as a positive errno, or 0
- * @reserved:          out: 0
+ * @reserved:          in: zero
  * @quarantine_what:   out: that item, NUL-terminated: "handover", "list of N
  *                     sessions", "session NAME", "file TOKEN of session NAME",
  *                     "subsystem NAME" or "flb NAME"
  *
- * A change of state that poll(2) has told of is taken for seen.
+ * A change of state that poll(2) has told of is taken for seen, by this opener of the
+ * device and no other. Names of participants are in printable ASCII: any other byte,
+ * and each backslash, reads as \\xHH.
  */
 struct liveupdate_ioctl_get_info {
 	__u32		size;

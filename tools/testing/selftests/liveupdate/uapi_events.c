@@ -75,7 +75,8 @@ TEST_F(events, info_counts)
 	EXPECT_EQ(0, info.number);
 	EXPECT_EQ(LIVEUPDATE_FEATURE_EVENTS | LIVEUPDATE_FEATURE_WALK |
 		  LIVEUPDATE_FEATURE_UNPRESERVE | LIVEUPDATE_FEATURE_CARRY |
-		  LIVEUPDATE_FEATURE_BATCH | LIVEUPDATE_FEATURE_ANNOUNCE,
+		  LIVEUPDATE_FEATURE_BATCH | LIVEUPDATE_FEATURE_ANNOUNCE |
+		  LIVEUPDATE_FEATURE_READERS,
 		  info.features);
 
 	a = luo_create(self->dev, "a");
@@ -173,6 +174,40 @@ TEST_F(events, poll_tells_of_changes)
 	close(self->dev);
 	self->dev = luo_open();
 	EXPECT_EQ(0, poll_now(self->dev));
+}
+
+/* What one opener has seen, the others have not */
+TEST_F(events, each_opener_has_its_own_view)
+{
+	int one = luo_open_reader(), other = luo_open_reader();
+
+	ASSERT_LE(0, one);
+	ASSERT_LE(0, other);
+	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_PREPARE));
+	EXPECT_EQ(LIVEUPDATE_STATE_PREPARED, state_of(one));
+	EXPECT_EQ(0, poll_now(one));
+	EXPECT_EQ(POLLPRI, poll_now(other));
+	EXPECT_EQ(POLLPRI, poll_now(self->dev));
+	EXPECT_EQ(LIVEUPDATE_STATE_PREPARED, state_of(self->dev));
+	EXPECT_EQ(POLLPRI, poll_now(other));
+	ASSERT_EQ(0, luo_event(self->dev, LIVEUPDATE_EVENT_CANCEL));
+	EXPECT_EQ(POLLPRI, poll_now(one));
+	EXPECT_EQ(LIVEUPDATE_STATE_NORMAL, state_of(other));
+	EXPECT_EQ(0, poll_now(other));
+	close(one);
+	close(other);
+}
+
+TEST_F(events, info_with_something_reserved)
+{
+	struct liveupdate_ioctl_get_info info = {
+		.size = sizeof(info),
+		.reserved = 1,
+	};
+
+	EXPECT_EQ(-EINVAL, luo_ioctl(self->dev, LIVEUPDATE_IOCTL_GET_INFO,
+				     &info));
+	EXPECT_EQ(0, info.state);
 }
 
 TEST_F(events, walk_over_sessions)

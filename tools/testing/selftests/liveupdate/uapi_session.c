@@ -88,6 +88,56 @@ TEST_F(device, second_opener_gets_ebusy)
 	EXPECT_EQ(-EBUSY, luo_open());
 }
 
+/* Any number of readers is let in, before the one that writes, and beside it */
+TEST_F(device, readers_are_let_in)
+{
+	int readers[8], writer;
+
+	for (size_t i = 0; i < ARRAY_SIZE(readers); i++) {
+		if (i == 4)
+			close(self->fd);
+		readers[i] = luo_open_reader();
+		ASSERT_LE(0, readers[i]);
+	}
+	self->fd = luo_open();
+	ASSERT_LE(0, self->fd);
+	EXPECT_EQ(-EBUSY, luo_open());
+	writer = open(LUO_DEVICE, O_WRONLY);
+	EXPECT_EQ(-1, writer);
+	EXPECT_EQ(EBUSY, errno);
+	for (size_t i = 0; i < ARRAY_SIZE(readers); i++)
+		close(readers[i]);
+	/* It is not they who keep the writer's place */
+	EXPECT_EQ(-EBUSY, luo_open());
+}
+
+/* They ask and walk, and change nothing */
+TEST_F(device, readers_only_read)
+{
+	struct liveupdate_ioctl_next_session next = { .size = sizeof(next) };
+	int session = luo_create(self->fd, "seen");
+	struct liveupdate_ioctl_get_info info;
+	int reader = luo_open_reader();
+
+	ASSERT_LE(0, session);
+	ASSERT_LE(0, reader);
+	ASSERT_EQ(0, luo_info(reader, &info));
+	EXPECT_EQ(1, info.outgoing_sessions);
+	EXPECT_TRUE(info.features & LIVEUPDATE_FEATURE_READERS);
+	ASSERT_EQ(0, luo_ioctl(reader, LIVEUPDATE_IOCTL_NEXT_SESSION, &next));
+	EXPECT_STREQ("seen", (char *)next.name);
+
+	EXPECT_EQ(-EBADF, luo_create(reader, "mine"));
+	EXPECT_EQ(-EBADF, luo_retrieve(reader, "seen"));
+	for (unsigned int event = 0; event < 5; event++)
+		EXPECT_EQ(-EBADF, luo_event(reader, event));
+	EXPECT_EQ(-ENOTTY, luo_ioctl(reader, _IO(LIVEUPDATE_IOCTL_TYPE, 0x1f),
+				     &info));
+	EXPECT_TRUE(name_is_free(self->fd, "mine"));
+	close(reader);
+	close(session);
+}
+
 TEST_F(device, opens_again_after_the_last_close)
 {
 	int copy = dup(self->fd);
@@ -236,13 +286,13 @@ TEST_F(device, tail_that_cannot_be_read_gets_efault)
 TEST_F(device, empty_name_is_none)
 {
 	EXPECT_EQ(-EINVAL, luo_create(self->fd, ""));
-	EXPECT_EQ(-ENOENT, luo_retrieve(self->fd, ""));
+	EXPECT_EQ(-EINVAL, luo_retrieve(self->fd, ""));
 }
 
 TEST_F(device, unterminated_name_is_none)
 {
 	EXPECT_EQ(-EINVAL, luo_create(self->fd, NAME_64));
-	EXPECT_EQ(-ENOENT, luo_retrieve(self->fd, NAME_64));
+	EXPECT_EQ(-EINVAL, luo_retrieve(self->fd, NAME_64));
 }
 
 TEST_F(device, name_of_63_bytes_works)

@@ -74,6 +74,13 @@ int luo_open(void)
 	return fd < 0 ? -errno : fd;
 }
 
+int luo_open_reader(void)
+{
+	int fd = open(LUO_DEVICE, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
 /*
  * A name of 64 bytes or more goes in without its terminator, which is what a
  * test of that error wants.
@@ -239,6 +246,7 @@ int luo_info(int dev, struct liveupdate_ioctl_get_info *info)
 {
 	memset(info, 0xff, sizeof(*info));
 	info->size = sizeof(*info);
+	info->reserved = 0;
 	return luo_ioctl(dev, LIVEUPDATE_IOCTL_GET_INFO, info);
 }
 

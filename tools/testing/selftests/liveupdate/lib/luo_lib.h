@@ -52,6 +52,7 @@
 /* luo_ioctl.c: the device and its sessions */
 int luo_ioctl(int fd, unsigned long cmd, void *arg);
 int luo_open(void);
+int luo_open_reader(void);
 int luo_create(int dev, const char *name);
 int luo_retrieve(int dev, const char *name);
 int luo_preserve(int session, int fd, uint64_t token);
