@@ -114,13 +114,14 @@ void luo_call_start(struct luo_call *call, struct luo *luo,
  */
 int luo_call_end(const struct luo_call *call, int err)
 {
+	char text[LIVEUPDATE_PARTICIPANT_LENGTH];
 	char who[LIVEUPDATE_PARTICIPANT_LENGTH];
 
 	if (!err && !trace_liveupdate_call_enabled())
 		return 0;
 
-	describe(call, who);
-	luo_make_one_line(who);
+	describe(call, text);
+	luo_escape(who, sizeof(who), text);
 	trace_liveupdate_call(who, call->phase, ktime_get_ns() - call->start,
 			      err);
 	if (err)

@@ -24,12 +24,13 @@ static void show_file(struct seq_file *m, const struct luo_file *lf)
 
 static void show_session(struct seq_file *m, struct luo_session *session)
 {
+	char name[LUO_SHOWN_LENGTH];
 	struct luo_file *lf;
 
 	guard(mutex)(&session->lock);
 	seq_printf(m, "session \"%s\" state %u files %llu, %llu not decoded\n",
-		   session->name, session->state, session->nr_files,
-		   session->received.count);
+		   luo_escape(name, sizeof(name), session->name),
+		   session->state, session->nr_files, session->received.count);
 	list_for_each_entry(lf, &session->files, list)
 		show_file(m, lf);
 }

@@ -187,7 +187,12 @@ static void file_unlink(struct luo_file *lf)
 static void file_trace(const struct luo_file *lf, enum liveupdate_phase phase,
 		       int err)
 {
-	trace_liveupdate_file(lf->session->name, lf->token, phase, err);
+	char name[LUO_SHOWN_LENGTH];
+
+	if (trace_liveupdate_file_enabled())
+		trace_liveupdate_file(luo_escape(name, sizeof(name),
+						 lf->session->name),
+				      lf->token, phase, err);
 }
 
 /* What tells that two files are the same object */
@@ -985,6 +990,7 @@ int luo_files_can_finish(struct luo_session *session)
  */
 void luo_files_finish(struct luo_session *session)
 {
+	char name[LUO_SHOWN_LENGTH];
 	struct luo_file *lf, *next;
 
 	lockdep_assert_held(&session->lock);
@@ -992,8 +998,8 @@ void luo_files_finish(struct luo_session *session)
 		if (lf->handler)
 			file_call_finish(lf);
 		else
-			pr_warn("session '%*pE': nothing frees the memory of a file of type '%s', it stays reserved\n",
-				(int)strlen(session->name), session->name,
+			pr_warn("session '%s': nothing frees the memory of a file of type '%s', it stays reserved\n",
+				luo_escape(name, sizeof(name), session->name),
 				lf->compatible);
 		file_drop_id(lf);
 		file_unlink(lf);

@@ -635,6 +635,11 @@ int luo_call_end(const struct luo_call *call, int err);
 
 /* ---- luo_quarantine.c: what came damaged ---- */
 
+/* Bytes of an escape, and of the name of a session in which all is escaped */
+#define LUO_ESCAPE_LENGTH	4
+#define LUO_SHOWN_LENGTH						\
+	(LUO_ESCAPE_LENGTH * (LIVEUPDATE_SESSION_NAME_LENGTH - 1) + 1)
+
 /* Those that came last are kept to be shown, as many as fit a file of sysfs */
 #define LUO_DAMAGES_KEPT	28
 
@@ -670,7 +675,7 @@ struct luo_quarantine {
 
 __printf(3, 4)
 void luo_quarantine_add(struct luo *luo, int err, const char *fmt, ...);
-void luo_make_one_line(char *text);
+const char *luo_escape(char *to, size_t size, const char *text);
 int luo_quarantine_last(struct luo *luo, char *what);
 int luo_quarantine_show(struct luo *luo, char *buf);
 

@@ -9,7 +9,6 @@
 #define pr_fmt(fmt) "liveupdate: " fmt
 
 #include <linux/cleanup.h>
-#include <linux/ctype.h>
 #include <linux/panic.h>
 #include <linux/sprintf.h>
 #include <linux/string.h>
@@ -18,15 +17,41 @@
 #include "luo_internal.h"
 
 /**
- * luo_make_one_line - keep a text from looking like several lines
+ * luo_escape - make a text that shows as what it is
+ * @to:   where to; it has its NUL when this returns
+ * @size: bytes there, not 0
  * @text: with names that users, or the previous kernel, chose
+ *
+ * What is not printable ASCII, the backslash and the quotation mark become \xHH. So
+ * a name can look neither like several lines nor like another name. What does not fit
+ * is left out, and no escape is cut in two.
+ *
+ * Return: @to.
  */
-void luo_make_one_line(char *text)
+const char *luo_escape(char *to, size_t size, const char *text)
 {
+	char *at = to, *end = to + size - 1;
+
 	for (; *text; text++) {
-		if (iscntrl(*text))
-			*text = '?';
+		bool plain = *text >= ' ' && *text <= '~' && *text != '\\' &&
+			     *text != '"';
+
+		if (end - at < (plain ? 1 : LUO_ESCAPE_LENGTH))
+			break;
+		if (plain)
+			*at++ = *text;
+		else
+			at += sprintf(at, "\\x%02x", (u8)*text);
 	}
+	*at = '\0';
+
+	return to;
+}
+
+/* Nobody but the previous kernel can have made these: all else can be tried again */
+static bool is_damage(int err)
+{
+	return err == -EUCLEAN || err == -EEXIST;
 }
 
 static void keep(struct luo_quarantine *quarantine, const char *what, int err)
@@ -46,20 +71,26 @@ static void keep(struct luo_quarantine *quarantine, const char *what, int err)
  * @err: what is wrong with it, a negative errno
  * @fmt: what it is, as for printf()
  *
- * Panics instead if the kernel was booted with liveupdate_on_error=panic.
+ * Panics instead if the kernel was booted with liveupdate_on_error=panic, and it is
+ * damaged. What failed for another reason is no damage: it is logged, and no more.
  *
  * Context: Any task context.
  */
 void luo_quarantine_add(struct luo *luo, int err, const char *fmt, ...)
 {
+	char text[LIVEUPDATE_PARTICIPANT_LENGTH];
 	char what[LIVEUPDATE_PARTICIPANT_LENGTH];
 	va_list args;
 
 	va_start(args, fmt);
-	vsnprintf(what, sizeof(what), fmt, args);
+	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	luo_make_one_line(what);
+	luo_escape(what, sizeof(what), text);
 
+	if (!is_damage(err)) {
+		pr_err_ratelimited("%s cannot be restored: %pe\n", what, ERR_PTR(err));
+		return;
+	}
 	if (luo->quarantine.panic)
 		panic("liveupdate: %s is damaged: %pe", what, ERR_PTR(err));
 

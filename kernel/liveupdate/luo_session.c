@@ -180,8 +180,12 @@ static struct luo_session *session_new(struct luo *luo, const char *name,
 
 static void session_trace(const struct luo_session *session)
 {
-	trace_liveupdate_session(session->name, session->direction,
-				 session->state);
+	char name[LUO_SHOWN_LENGTH];
+
+	if (trace_liveupdate_session_enabled())
+		trace_liveupdate_session(luo_escape(name, sizeof(name),
+						    session->name),
+					 session->direction, session->state);
 }
 
 /* GET_INFO of the session reads it without the lock */
@@ -583,6 +587,7 @@ int luo_sessions_can_finish(struct luo *luo)
 void luo_sessions_discard(struct luo *luo)
 {
 	struct luo_session *session, *next;
+	char name[LUO_SHOWN_LENGTH];
 	int err;
 
 	lockdep_assert_held_write(&luo->transition);
@@ -594,8 +599,8 @@ void luo_sessions_discard(struct luo *luo)
 			continue;
 		err = discard(session);
 		if (err)
-			pr_warn("session '%*pE' cannot be finished: %pe\n",
-				(int)strlen(session->name), session->name,
+			pr_warn("session '%s' cannot be finished: %pe\n",
+				luo_escape(name, sizeof(name), session->name),
 				ERR_PTR(err));
 	}
 }

@@ -198,8 +198,10 @@ static int session_release(struct inode *inode, struct file *file)
 static void session_show_fdinfo(struct seq_file *m, struct file *file)
 {
 	struct luo_session *session = file->private_data;
+	char name[LUO_SHOWN_LENGTH];
 
-	seq_printf(m, "liveupdate-session:\t%s\n", session->name);
+	seq_printf(m, "liveupdate-session:\t%s\n",
+		   luo_escape(name, sizeof(name), session->name));
 	seq_printf(m, "liveupdate-direction:\t%s\n",
 		   session->direction == LIVEUPDATE_OUTGOING ? "outgoing" :
 							"incoming");

@@ -59,7 +59,7 @@ TRACE_EVENT(liveupdate_call,
 
 /**
  * liveupdate_session - a session has changed hands
- * @name:      of the session
+ * @name:      of the session, escaped as in struct liveupdate_ioctl_get_info
  * @direction: of enum liveupdate_direction
  * @state:     of enum liveupdate_session_state: the new one
  *
@@ -81,7 +81,7 @@ TRACE_EVENT(liveupdate_session,
 
 /**
  * liveupdate_file - something was done with a file of a session
- * @session: name of the session
+ * @session: name of the session, escaped likewise
  * @token:   of the file
  * @phase:   of enum liveupdate_phase: PREPARE when it was preserved, CANCEL when
  *           it was given back, RETRIEVE, FINISH

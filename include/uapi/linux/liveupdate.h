@@ -259,7 +259,7 @@ struct liveupdate_ioctl_retrieve_session {
  *
  * A change of state that poll(2) has told of is taken for seen, by this opener of the
  * device and no other. Names of participants are in printable ASCII: any other byte,
- * and each backslash, reads as \\xHH.
+ * and each backslash and quotation mark, reads as \\xHH.
  */
 struct liveupdate_ioctl_get_info {
 	__u32		size;

@@ -696,6 +696,43 @@ static void failed_for_good(struct kunit *test)
 	nothing_is_left(test);
 }
 
+/* Only damage is damage: with liveupdate_on_error=panic, nothing else panics */
+static void failed_is_not_damaged(struct kunit *test)
+{
+	static const int errs[] = { -ENOMEM, -EINTR, -EIO, -EPROTONOSUPPORT };
+	struct luo_session *session;
+
+	mock->luo.quarantine.panic = true;
+	for (size_t i = 0; i < ARRAY_SIZE(errs); i++) {
+		receive(test, "s", 1, once_handler.compatible);
+		session = claim("s");
+		mock->fail = 'T';
+		mock->fail_file = '1';
+		mock->err = errs[i];
+		KUNIT_EXPECT_EQ(test, retrieve(session, 1), errs[i]);
+		finish(test, session);
+		EXPECT_CALLS(test, "T1I1");
+	}
+	KUNIT_EXPECT_EQ(test, mock->luo.quarantine.count, 0);
+	nothing_is_left(test);
+}
+
+/* Names cannot look like what they are not */
+static void names_are_escaped(struct kunit *test)
+{
+	char shown[LUO_SHOWN_LENGTH];
+
+	KUNIT_EXPECT_STREQ(test, luo_escape(shown, sizeof(shown), "a b'%s~"),
+			   "a b'%s~");
+	KUNIT_EXPECT_STREQ(test, luo_escape(shown, sizeof(shown), "\n\\n\"\x80"),
+			   "\\x0a\\x5cn\\x22\\x80");
+	/* Whole pieces, as many as there is room for */
+	KUNIT_EXPECT_STREQ(test, luo_escape(shown, 5, "\n\n"), "\\x0a");
+	KUNIT_EXPECT_STREQ(test, luo_escape(shown, 8, "\n\n"), "\\x0a");
+	KUNIT_EXPECT_STREQ(test, luo_escape(shown, 9, "\n\n"), "\\x0a\\x0a");
+	KUNIT_EXPECT_STREQ(test, luo_escape(shown, 1, "\n"), "");
+}
+
 /* One file that nobody knows does no harm to another, or to another session */
 static void unknown_handler(struct kunit *test)
 {
@@ -860,6 +897,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(put_back),
 	KUNIT_CASE(failed_retrieve),
 	KUNIT_CASE(failed_for_good),
+	KUNIT_CASE(failed_is_not_damaged),
+	KUNIT_CASE(names_are_escaped),
 	KUNIT_CASE(unknown_handler),
 	KUNIT_CASE(carry),
 	KUNIT_CASE(carry_without_damaged),

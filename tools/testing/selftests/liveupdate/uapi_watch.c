@@ -245,6 +245,21 @@ TEST_F(watch, debugfs_names_what_is_outgoing)
 	EXPECT_EQ(NULL, strstr(text, "file"));
 }
 
+/* A name cannot look like several lines, or end where it does not */
+TEST_F(watch, names_are_escaped)
+{
+	int session = luo_create(self->dev, "a\nsession \"b\" \\n\xff");
+	char path[64], text[4096];
+
+	ASSERT_LE(0, session);
+	ASSERT_EQ(0, debugfs_read("outgoing", text, sizeof(text)));
+	EXPECT_NE(NULL, strstr(text, "session \"a\\x0asession \\x22b\\x22 \\x5cn\\xff\" "));
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", session);
+	ASSERT_EQ(0, text_read(path, text, sizeof(text)));
+	EXPECT_NE(NULL, strstr(text, "liveupdate-session:\ta\\x0asession \\x22b\\x22 \\x5cn\\xff\n"));
+	close(session);
+}
+
 static bool is_documented(const char *name)
 {
 	const char *what = sysfs_abi;
