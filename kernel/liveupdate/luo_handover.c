@@ -165,9 +165,24 @@ static int decode_release(const void *fdt, struct luo_root *root)
 	return 0;
 }
 
+/* The child of the root that has exactly this name, and not "name@7" */
+static int find_child(const void *fdt, const char *name)
+{
+	const char *other;
+	int node;
+
+	fdt_for_each_subnode(node, fdt, 0) {
+		other = fdt_get_name(fdt, node, NULL);
+		if (other && !strcmp(other, name))
+			return node;
+	}
+
+	return node;
+}
+
 static int decode_sessions(const void *fdt, struct luo_root *root)
 {
-	int node = fdt_subnode_offset(fdt, 0, LUO_FDT_SESSIONS);
+	int node = find_child(fdt, LUO_FDT_SESSIONS);
 
 	if (node < 0)
 		return -EUCLEAN;
@@ -247,7 +262,7 @@ static int decode_item(const void *fdt, int node, struct luo_item *item)
 
 static int first_item(const void *fdt, const char *parent)
 {
-	int node = fdt_subnode_offset(fdt, 0, parent);
+	int node = find_child(fdt, parent);
 
 	return node < 0 ? node : fdt_first_subnode(fdt, node);
 }

@@ -111,6 +111,45 @@ static void root_of_another_version(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, root_is_empty(&root));
 }
 
+static void add_node(struct kunit *test, void *fdt, const char *name)
+{
+	int node = fdt_add_subnode(fdt, 0, name);
+
+	KUNIT_ASSERT_GE(test, node, 0);
+	KUNIT_ASSERT_EQ(test, fdt_setprop_string(fdt, node, "compatible",
+						 "liveupdate-other-v1"), 0);
+}
+
+static void seal(void *fdt)
+{
+	__be32 *sum = fdt_getprop_w(fdt, 0, LUO_FDT_CHECKSUM, NULL);
+
+	*sum = 0;
+	*sum = cpu_to_be32(crc32c(0, fdt, fdt_totalsize(fdt)));
+}
+
+/* libfdt finds a node by what is before the @ of its name: other kernels may use it */
+static void names_of_nodes(struct kunit *test)
+{
+	void *fdt = encoded_sample(test);
+	struct luo_root root;
+	struct luo_item item;
+	int cursor = 0;
+
+	KUNIT_ASSERT_EQ(test, fdt_open_into(fdt, fdt, LUO_FDT_SIZE), 0);
+	/* The last one that was added is the first one */
+	KUNIT_ASSERT_EQ(test, fdt_set_name(fdt, fdt_add_subnode(fdt, 0, "@"),
+					   LUO_FDT_FLBS "@7"), 0);
+	KUNIT_ASSERT_GE(test, fdt_add_subnode(fdt, fdt_first_subnode(fdt, 0),
+					      "flb@0"), 0);
+	add_node(test, fdt, LUO_FDT_SESSIONS "@1");
+	seal(fdt);
+	KUNIT_ASSERT_EQ(test, luo_root_decode(fdt, LUO_FDT_SIZE, &root), 0);
+	KUNIT_EXPECT_EQ(test, root.nr_sessions, sample.nr_sessions);
+	KUNIT_EXPECT_FALSE(test, luo_item_next(fdt, LUO_FDT_FLBS, &cursor,
+					       &item));
+}
+
 static void no_tree_at_all(struct kunit *test)
 {
 	u8 *fdt = kunit_kzalloc(test, LUO_FDT_SIZE, GFP_KERNEL);
@@ -188,6 +227,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(every_byte_damaged),
 	KUNIT_CASE(truncated_root),
 	KUNIT_CASE(root_of_another_version),
+	KUNIT_CASE(names_of_nodes),
 	KUNIT_CASE(no_tree_at_all),
 	KUNIT_CASE(session_record),
 	KUNIT_CASE(session_names),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Areas of reserve_mem=: one that is there from the first kernel on, and one that the
- * second kernel is the first to have. Nobody else gets their memory, in any kernel. And
+ * second kernel is the first to have. Nobody else gets their memory, in any kernel:
+ * nor does one whose name is that of another up to the "@". And
  * KHO's tree, which tells of them, as dtc reads it.
  */
 #include <fcntl.h>
@@ -40,6 +41,8 @@ static void reserve_before(struct note *note)
 	area_new(note, "cold", 1);
 	area_new(note, "small", 2);
 	area_new(note, "uneven", 3);
+	area_new(note, "twin@7", 5);
+	area_new(note, "twin", 6);
 }
 
 static void reserve_between(struct note *note)
@@ -47,6 +50,8 @@ static void reserve_between(struct note *note)
 	area_same(note, "cold", 1);
 	area_same(note, "small", 2);
 	area_same(note, "uneven", 3);
+	area_same(note, "twin@7", 5);
+	area_same(note, "twin", 6);
 	area_new(note, "new", 4);
 	OK(memory_use_up(1));
 	area_same(note, "new", 4);
@@ -59,9 +64,11 @@ static void reserve_after(struct note *note)
 		area_same(note, "small", 2);
 		area_same(note, "uneven", 3);
 		area_same(note, "new", 4);
+		area_same(note, "twin@7", 5);
+		area_same(note, "twin", 6);
 		OK(memory_use_up(2));
 	}
-	CHECK_EQ(4, times_logged("Revived memory reservation"));
+	CHECK_EQ(6, times_logged("Revived memory reservation"));
 }
 
 UPDATE_TEST(reserve, reserve_mem_is_kept,
