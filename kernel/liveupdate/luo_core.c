@@ -125,6 +125,11 @@ static void __init receive(struct luo *luo)
 
 	if (err == -ENOENT)
 		return;
+	if (err == -EPROTONOSUPPORT) {
+		pr_warn("handover is of version '%s', which this kernel does not know: it is kept for one that does\n",
+			luo->unknown.compatible);
+		return;
+	}
 	if (err) {
 		luo_quarantine_add(luo, err, "handover");
 		return;
@@ -330,14 +335,18 @@ EXPORT_SYMBOL_GPL(liveupdate_unregister_file_handler);
  * Return: 0; -EOPNOTSUPP when live update is off; -EAGAIN before it has started;
  * -EINVAL when a callback is missing, the compatible string is empty, not terminated
  * or not printable, or the handler is not registered; -EEXIST when the FLB is
- * registered for this handler, or
- * another FLB has the same string; -EBUSY while a file of the handler is preserved,
- * without the FLB; -ENOMEM.
+ * registered for this handler, or another FLB has the same string; -EBUSY while a file
+ * of the handler is preserved, without the FLB, or a kexec is under way; -ENOMEM.
  */
 int liveupdate_register_flb(struct liveupdate_file_handler *handler,
 			    struct liveupdate_flb *flb)
 {
-	return luo_check_started() ?: luo_flb_add(&instance, handler, flb);
+	int err = luo_check_started() ?: luo_flb_add(&instance, handler, flb);
+
+	if (!err)
+		luo_transition_settle_later(&instance);
+
+	return err;
 }
 EXPORT_SYMBOL_GPL(liveupdate_register_flb);
 
@@ -368,8 +377,9 @@ EXPORT_SYMBOL_GPL(liveupdate_unregister_flb);
  * Return: 0; -EOPNOTSUPP when live update is off; -EAGAIN before it has started;
  * -ENODATA when there was no live update, or the FLB is finished; -ENOENT when none
  * came; -ENODEV when its module is going away; -EEXIST when another FLB has its
- * string; -EINVAL as liveupdate_register_flb(); -ENOMEM; or what the FLB's retrieve
- * fails with, and it can be tried again.
+ * string; -EINVAL as liveupdate_register_flb(); -EBUSY when nobody has retrieved it
+ * and a kexec is under way; -ENOMEM; or what the FLB's retrieve fails with, and it can
+ * be tried again.
  */
 int liveupdate_flb_get_incoming(struct liveupdate_flb *flb, void **objp)
 {
@@ -434,7 +444,12 @@ EXPORT_SYMBOL_GPL(liveupdate_flb_put_outgoing);
  */
 int liveupdate_register_subsystem(struct liveupdate_subsystem *subsystem)
 {
-	return luo_check_started() ?: luo_subsystem_add(&instance, subsystem);
+	int err = luo_check_started() ?: luo_subsystem_add(&instance, subsystem);
+
+	if (!err)
+		luo_transition_settle_later(&instance);
+
+	return err;
 }
 EXPORT_SYMBOL_GPL(liveupdate_register_subsystem);
 

@@ -1013,6 +1013,19 @@ static bool file_wants_carry(const struct luo_file *lf)
 	return !lf->carried && lf->status >= 0;
 }
 
+/* Of what nothing here handles, the next kernel gets the record as it came */
+static void file_carry_unknown(struct luo_file *lf)
+{
+	char name[LUO_SHOWN_LENGTH];
+
+	pr_warn_ratelimited("session '%s': nothing here handles a file of type '%s', it goes on as it came\n",
+			    luo_escape(name, sizeof(name), lf->session->name),
+			    lf->compatible);
+	lf->out.data = lf->in.data;
+	lf->unknown = true;
+	lf->carried = true;
+}
+
 static int file_carry(struct luo_file *lf)
 {
 	struct luo_call call;
@@ -1023,10 +1036,10 @@ static int file_carry(struct luo_file *lf)
 	/* It is in quarantine, and there is nothing to carry */
 	if (err == -EUCLEAN)
 		return luo_call_end(&call, 0);
-	if (!lf->handler)
-		pr_err("session '%*pE': nothing here handles a file of type '%s'\n",
-		       (int)strlen(lf->session->name), lf->session->name,
-		       lf->compatible);
+	if (!lf->handler) {
+		file_carry_unknown(lf);
+		return luo_call_end(&call, 0);
+	}
 	if (!err)
 		err = file_call_preserve(lf);
 	luo_call_end(&call, err);
@@ -1038,6 +1051,8 @@ static int file_carry(struct luo_file *lf)
 /**
  * luo_files_carry - preserve the files of an incoming session for the next kernel
  * @session: the session, decoded
+ *
+ * A file that nothing here handles goes on as it came.
  *
  * Context: Process context, luo.transition held for writing.
  * Return: 0, or why the first file that could not be carried could not; none is
@@ -1081,17 +1096,45 @@ void luo_files_uncarry(struct luo_session *session)
 	lockdep_assert_held_write(&session->luo->transition);
 	guard(mutex)(&session->lock);
 	list_for_each_entry_reverse(lf, &session->files, list) {
-		if (lf->carried)
+		if (lf->carried && !lf->unknown)
 			file_call_unpreserve(lf);
 		lf->carried = false;
+		lf->unknown = false;
 	}
 	kho_block_set_destroy(&session->blocks);
+}
+
+/**
+ * luo_files_unknown - whether a session has files that go on as they came
+ * @session: an incoming session, carried
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: true if nothing here handles one of them.
+ */
+bool luo_files_unknown(struct luo_session *session)
+{
+	struct luo_file *lf;
+
+	lockdep_assert_held_write(&session->luo->transition);
+	guard(mutex)(&session->lock);
+	list_for_each_entry(lf, &session->files, list) {
+		if (lf->unknown)
+			return true;
+	}
+
+	return false;
 }
 
 /* Whether the file goes to the next kernel */
 static bool file_goes(const struct luo_file *lf)
 {
 	return lf->session->direction == LIVEUPDATE_OUTGOING || lf->carried;
+}
+
+/* Whether somebody can be called for it, too */
+static bool file_freezes(const struct luo_file *lf)
+{
+	return file_goes(lf) && !lf->unknown;
 }
 
 /**
@@ -1109,7 +1152,7 @@ int luo_files_freeze(struct luo_session *session)
 
 	guard(mutex)(&session->lock);
 	list_for_each_entry(lf, &session->files, list) {
-		if (!file_goes(lf))
+		if (!file_freezes(lf))
 			continue;
 		err = file_call_freeze(lf);
 		if (err)
@@ -1120,7 +1163,7 @@ int luo_files_freeze(struct luo_session *session)
 
 undo:
 	list_for_each_entry_continue_reverse(lf, &session->files, list) {
-		if (file_goes(lf))
+		if (file_freezes(lf))
 			file_call_unfreeze(lf);
 	}
 	return err;
@@ -1139,7 +1182,7 @@ void luo_files_unfreeze(struct luo_session *session)
 	lockdep_assert_held_write(&session->luo->transition);
 	guard(mutex)(&session->lock);
 	list_for_each_entry_reverse(lf, &session->files, list) {
-		if (file_goes(lf))
+		if (file_freezes(lf))
 			file_call_unfreeze(lf);
 	}
 }

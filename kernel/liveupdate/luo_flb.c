@@ -68,6 +68,13 @@ static int pin(struct luo_flb *state, struct liveupdate_flb *flb)
 	return 0;
 }
 
+/* Whether what came for it can be finished here goes by this */
+static void count_link(struct luo_flb *state, int n)
+{
+	guard(spinlock)(&state->lock);
+	state->links += n;
+}
+
 /* With the last pin the FLB can go: its memory may be that of a module */
 static void unpin(struct luo_flb *state)
 {
@@ -315,6 +322,9 @@ static int in_retrieve(struct luo_flb *state)
 
 	if (state->retrieved)
 		return 0;
+	/* It goes on as it came, see luo_flbs_carry() */
+	if (READ_ONCE(state->luo->carrying))
+		return -EBUSY;
 	if (!flb_hold(state))
 		return -ENODEV;
 
@@ -428,32 +438,6 @@ void luo_flbs_finish_all(struct luo *luo)
 
 /* ---- Handover ---- */
 
-/**
- * luo_flbs_encode - list the FLBs that go to the next kernel
- * @luo:   the orchestrator
- * @items: to fill; luo_items_free() frees it
- *
- * Context: Process context, luo.transition held for writing.
- * Return: 0 or -ENOMEM.
- */
-int luo_flbs_encode(struct luo *luo, struct luo_items *items)
-{
-	struct luo_flb *state = NULL;
-	int err = 0;
-
-	lockdep_assert_held_write(&luo->transition);
-	while (!err && (state = luo_flb_next(luo, state))) {
-		guard(mutex)(&state->out_lock);
-		if (state->out.files)
-			err = luo_items_add(items, state->compatible,
-					    state->out.data, state->out.files);
-	}
-
-	return err;
-}
-
-/* ---- Registration ---- */
-
 static struct luo_flb *find_compatible(struct luo_handlers *handlers,
 				       const char *compatible)
 {
@@ -466,6 +450,193 @@ static struct luo_flb *find_compatible(struct luo_handlers *handlers,
 
 	return NULL;
 }
+
+/* Go to the next item that came for an FLB which nobody here has told of so far */
+static bool flb_next_unheard(struct luo *luo, int *cursor, struct luo_item *item)
+{
+	if (READ_ONCE(luo->finished) || !luo->received)
+		return false;
+
+	guard(rwsem_read)(&luo->handlers.lock);
+	while (luo_item_next(luo->received, LUO_FDT_FLBS, cursor, item)) {
+		if (luo_item_is_first(luo->received, LUO_FDT_FLBS, item) &&
+		    !find_compatible(&luo->handlers, item->compatible))
+			return true;
+	}
+
+	return false;
+}
+
+static bool flb_is_registered(struct luo_flb *state)
+{
+	guard(spinlock)(&state->lock);
+	return state->links;
+}
+
+/* Whether something came for it, and nobody here can finish that: it is not here */
+static bool flb_is_unknown(struct luo_flb *state)
+{
+	guard(mutex)(&state->in_lock);
+	in_receive(state);
+	return state->in_left && !state->retrieved && !flb_is_registered(state);
+}
+
+/**
+ * luo_flbs_unknown - whether something came for an FLB that is not here
+ * @luo: the orchestrator
+ *
+ * Context: Process context, luo.transition held.
+ * Return: true if it did, and the update is not finished.
+ */
+bool luo_flbs_unknown(struct luo *luo)
+{
+	struct luo_flb *state = NULL;
+	struct luo_item item;
+	int cursor = 0;
+
+	if (flb_next_unheard(luo, &cursor, &item))
+		return true;
+	while ((state = luo_flb_next(luo, state))) {
+		if (flb_is_unknown(state))
+			return true;
+	}
+
+	return false;
+}
+
+/*
+ * An object that is restored has taken up its memory, so it is preserved anew. What is
+ * not restored goes on as it came.
+ */
+static int flb_carry(struct luo_flb *state)
+{
+	int err;
+
+	scoped_guard(mutex, &state->in_lock) {
+		if (!state->retrieved || !state->in.files)
+			return 0;
+	}
+
+	err = out_add_file(state);
+	state->carried = !err;
+	return err;
+}
+
+static void flb_uncarry(struct luo_flb *state)
+{
+	if (state->carried)
+		out_del_file(state);
+	state->carried = false;
+}
+
+/* From here on nothing is restored, and no FLB is new; or so no more */
+static void set_carrying(struct luo *luo, bool carrying)
+{
+	guard(rwsem_write)(&luo->handlers.lock);
+	WRITE_ONCE(luo->carrying, carrying);
+}
+
+/**
+ * luo_flbs_uncarry - undo luo_flbs_carry()
+ * @luo: the orchestrator; some of the FLBs may not be carried
+ *
+ * Context: Process context, luo.transition held for writing.
+ */
+void luo_flbs_uncarry(struct luo *luo)
+{
+	struct luo_flb *state = NULL;
+
+	lockdep_assert_held_write(&luo->transition);
+	while ((state = luo_flb_next(luo, state)))
+		flb_uncarry(state);
+	luo->keeping = false;
+	set_carrying(luo, false);
+}
+
+/**
+ * luo_flbs_carry - keep FLBs that are not carried with their files
+ * @luo:     the orchestrator
+ * @unknown: it carries files that are not known here
+ *
+ * Nobody knows which FLBs such files need. So the next kernel is told that all files
+ * do that the previous one told of, besides those that are here: an FLB may be there
+ * longer than it is needed, until the update is finished, and is never gone too soon.
+ *
+ * What nobody has retrieved by now goes on as it came, if it does. So it cannot be
+ * retrieved from here on, and no FLB can be registered.
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: 0, or what an FLB fails with; nothing is kept then.
+ */
+int luo_flbs_carry(struct luo *luo, bool unknown)
+{
+	struct luo_flb *state = NULL;
+	int err = 0;
+
+	lockdep_assert_held_write(&luo->transition);
+	set_carrying(luo, true);
+	luo->keeping = unknown;
+	while (unknown && !err && (state = luo_flb_next(luo, state)))
+		err = flb_carry(state);
+	if (err)
+		luo_flbs_uncarry(luo);
+
+	return err;
+}
+
+/* What the next kernel is told of besides the files that are here; no file if nothing */
+static struct luo_flb_side flb_kept(struct luo_flb *state)
+{
+	bool keep = state->luo->keeping || flb_is_unknown(state);
+
+	guard(mutex)(&state->in_lock);
+	in_receive(state);
+	return keep && state->in_left ? state->in : (struct luo_flb_side){};
+}
+
+static int flb_encode(struct luo_flb *state, struct luo_items *items)
+{
+	struct luo_flb_side kept;
+
+	guard(mutex)(&state->out_lock);
+	kept = flb_kept(state);
+	if (state->out.files)
+		return luo_items_add(items, state->compatible, state->out.data,
+				     state->out.files + kept.files);
+	if (!kept.files)
+		return 0;
+
+	return luo_items_add(items, state->compatible, kept.data, kept.files);
+}
+
+/**
+ * luo_flbs_encode - list the FLBs that go to the next kernel
+ * @luo:   the orchestrator, whose FLBs are carried
+ * @items: to fill; luo_items_free() frees it
+ *
+ * What came for those that are not here is among it.
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: 0 or -ENOMEM.
+ */
+int luo_flbs_encode(struct luo *luo, struct luo_items *items)
+{
+	struct luo_flb *state = NULL;
+	struct luo_item item;
+	int cursor = 0;
+	int err = 0;
+
+	lockdep_assert_held_write(&luo->transition);
+	while (!err && (state = luo_flb_next(luo, state)))
+		err = flb_encode(state, items);
+	while (!err && flb_next_unheard(luo, &cursor, &item))
+		err = luo_items_add(items, item.compatible, item.data,
+				    item.count);
+
+	return err;
+}
+
+/* ---- Registration ---- */
 
 static struct luo_flb_link *find_link(struct liveupdate_file_handler *handler,
 				      const struct luo_flb *state)
@@ -508,6 +679,8 @@ static struct luo_flb *get_state(struct luo *luo, const char *compatible)
 	lockdep_assert_held_write(&luo->handlers.lock);
 	if (state)
 		return state;
+	if (luo->carrying)
+		return ERR_PTR(-EBUSY);
 
 	state = kzalloc_obj(*state);
 	if (!state)
@@ -555,7 +728,7 @@ void luo_flbs_destroy(struct luo *luo)
  * Return: 0; -EINVAL when a callback is missing, the compatible string is empty, not
  * terminated or not printable, or the handler is not registered; -EEXIST when it is
  * registered for this handler, or another FLB has the same string; -EBUSY while a
- * file of the handler is preserved, without the FLB; -ENOMEM.
+ * file of the handler is preserved, without the FLB, or a kexec is under way; -ENOMEM.
  */
 int luo_flb_add(struct luo *luo, struct liveupdate_file_handler *handler,
 		struct liveupdate_flb *flb)
@@ -579,7 +752,7 @@ int luo_flb_add(struct luo *luo, struct liveupdate_file_handler *handler,
 
 	if (find_link(handler, state))
 		return -EEXIST;
-	if (atomic64_read(&ACCESS_PRIVATE(handler, files)))
+	if (luo->carrying || atomic64_read(&ACCESS_PRIVATE(handler, files)))
 		return -EBUSY;
 	err = pin(state, flb);
 	if (err)
@@ -588,6 +761,7 @@ int luo_flb_add(struct luo *luo, struct liveupdate_file_handler *handler,
 	link->flb = state;
 	link->seq = last_seq(handler) + 1;
 	list_add_tail(&no_free_ptr(link)->list, links_of(handler));
+	count_link(state, 1);
 
 	return 0;
 }
@@ -598,6 +772,7 @@ static void del_link(struct luo_flb_link *link)
 
 	list_del(&link->list);
 	kfree(link);
+	count_link(state, -1);
 	unpin(state);
 }
 
@@ -681,8 +856,8 @@ static int get_incoming(struct luo_flb *state, void **objp)
  * Context: May sleep.
  * Return: 0; -ENODATA when there was no live update, or the FLB is finished;
  * -ENOENT when none came; -ENODEV when its module is going away; -EEXIST when
- * another FLB has its string; -EINVAL as luo_flb_add(); -ENOMEM; or what the FLB
- * fails with.
+ * another FLB has its string; -EINVAL as luo_flb_add(); -EBUSY when nobody has
+ * retrieved it and a kexec is under way; -ENOMEM; or what the FLB fails with.
  */
 int luo_flb_get_incoming(struct luo *luo, struct liveupdate_flb *flb,
 			 void **objp)

@@ -60,6 +60,14 @@ static int encode_sessions(void *fdt, const struct luo_root *root)
 	       fdt_end_node(fdt);
 }
 
+/* Nearly always there is nothing, and no node */
+static int encode_unknown(void *fdt, const struct luo_root *root)
+{
+	return root->unknown.nr ? encode_items(fdt, LUO_FDT_UNKNOWN,
+					       LUO_FDT_ROOT, &root->unknown) :
+				  0;
+}
+
 static int encode_tree(void *fdt, size_t size, const struct luo_root *root)
 {
 	return fdt_create(fdt, size) ?:
@@ -74,6 +82,7 @@ static int encode_tree(void *fdt, size_t size, const struct luo_root *root)
 			    &root->subsystems) ?:
 	       encode_items(fdt, LUO_FDT_FLBS, LUO_FDT_FLB, &root->flbs) ?:
 	       encode_sessions(fdt, root) ?:
+	       encode_unknown(fdt, root) ?:
 	       fdt_end_node(fdt) ?:
 	       fdt_finish(fdt);
 }
@@ -100,7 +109,8 @@ static u32 tree_crc(const void *fdt, const void *sum)
 size_t luo_root_size(const struct luo_root *root)
 {
 	/* Tests see to it that this is enough */
-	return 1024 + 192 * (root->subsystems.nr + root->flbs.nr);
+	return 1024 + 192 * (root->subsystems.nr + root->flbs.nr +
+			     root->unknown.nr);
 }
 
 /**
@@ -152,6 +162,18 @@ static bool is_plain(const char *value, int len)
 	       luo_string_is_plain(value);
 }
 
+/* What is not of the version that is known: is it of another one, or damaged? */
+static int check_version(const void *fdt, int node, const char *prefix)
+{
+	const char *compatible;
+	int len;
+
+	compatible = fdt_getprop(fdt, node, "compatible", &len);
+	return compatible && len <= LIVEUPDATE_COMPATIBLE_LENGTH &&
+	       is_plain(compatible, len) && strstarts(compatible, prefix) ?
+	       -EPROTONOSUPPORT : -EUCLEAN;
+}
+
 static int decode_release(const void *fdt, struct luo_root *root)
 {
 	const char *release;
@@ -187,7 +209,7 @@ static int decode_sessions(const void *fdt, struct luo_root *root)
 	if (node < 0)
 		return -EUCLEAN;
 	if (fdt_node_check_compatible(fdt, node, LUO_FDT_SESSIONS_COMPATIBLE))
-		return -EPROTONOSUPPORT;
+		return check_version(fdt, node, LUO_FDT_SESSIONS_COMPATIBLE_PREFIX);
 
 	return decode_u64(fdt, node, LUO_FDT_SESSIONS_COUNT,
 			  &root->nr_sessions) ?:
@@ -210,7 +232,7 @@ static int check_tree(const void *fdt, size_t size)
 	    fdt_totalsize(fdt) > size)
 		return -EUCLEAN;
 	if (fdt_node_check_compatible(fdt, 0, LUO_FDT_COMPATIBLE))
-		return -EPROTONOSUPPORT;
+		return check_version(fdt, 0, LUO_FDT_COMPATIBLE_PREFIX);
 
 	sum = decode_prop(fdt, 0, LUO_FDT_CHECKSUM, sizeof(*sum));
 	if (!sum || get_unaligned_be32(sum) != tree_crc(fdt, sum))
@@ -226,8 +248,8 @@ static int check_tree(const void *fdt, size_t size)
  * @root: to fill; all zero if this fails
  *
  * Return: 0; -EPROTONOSUPPORT when it is of a version that this kernel does not
- * know; -EUCLEAN when it is no device tree, its checksum is wrong or something
- * in it is missing or malformed.
+ * know, and there is no telling whether it is damaged; -EUCLEAN when it is no device
+ * tree, its checksum is wrong or something in it is missing or malformed.
  */
 int luo_root_decode(const void *fdt, size_t size, struct luo_root *root)
 {
@@ -299,6 +321,18 @@ bool luo_item_next(const void *fdt, const char *parent, int *cursor,
 }
 
 /**
+ * luo_root_version - tell what a root says that it is
+ * @fdt:  a tree that luo_root_decode() found to be of an unknown version
+ * @item: to fill in its @compatible
+ */
+void luo_root_version(const void *fdt, struct luo_item *item)
+{
+	const char *version = fdt_getprop(fdt, 0, "compatible", NULL);
+
+	strscpy_pad(item->compatible, version);
+}
+
+/**
  * luo_item_find - find an item of a root
  * @fdt:        a tree that luo_root_decode() took, or NULL
  * @parent:     %LUO_FDT_SUBSYSTEMS or %LUO_FDT_FLBS
@@ -318,6 +352,23 @@ bool luo_item_find(const void *fdt, const char *parent, const char *compatible,
 	}
 
 	return false;
+}
+
+/**
+ * luo_item_is_first - whether an item is the one of its name that counts
+ * @fdt:    a tree that luo_root_decode() took
+ * @parent: %LUO_FDT_SUBSYSTEMS or %LUO_FDT_FLBS
+ * @item:   that luo_item_next() filled
+ *
+ * Return: false if there is another one of the same name before it.
+ */
+bool luo_item_is_first(const void *fdt, const char *parent,
+		       const struct luo_item *item)
+{
+	struct luo_item first;
+
+	return luo_item_find(fdt, parent, item->compatible, &first) &&
+	       first.node == item->node;
 }
 
 static u32 session_ser_crc(const struct luo_session_ser *ser)
@@ -350,13 +401,17 @@ void luo_session_ser_fill(struct luo_session_ser *ser, const char *name,
  * @ser: the record, which is not trusted
  *
  * Return: 0; -EPROTONOSUPPORT when it is of a version that this kernel does not
- * know; -EUCLEAN when its checksum is wrong or its name is none.
+ * know; -EUCLEAN when its checksum is wrong, its name is none or it is no record of a
+ * session.
  */
 int luo_session_ser_check(const struct luo_session_ser *ser)
 {
 	if (strncmp(ser->compatible, LUO_SESSION_COMPATIBLE,
 		    sizeof(ser->compatible)))
-		return -EPROTONOSUPPORT;
+		return luo_compatible_fits(ser->compatible,
+					   sizeof(ser->compatible)) &&
+		       strstarts(ser->compatible, LUO_SESSION_COMPATIBLE_PREFIX) ?
+		       -EPROTONOSUPPORT : -EUCLEAN;
 	if (ser->crc != session_ser_crc(ser) ||
 	    !luo_string_fits(ser->name, sizeof(ser->name)))
 		return -EUCLEAN;

@@ -110,6 +110,7 @@ struct luo_items {
  * @nr_sessions: number of session records
  * @subsystems:  to write; what was read is found by luo_item_find()
  * @flbs:        likewise
+ * @unknown:     to write: roots of versions that are not known
  */
 struct luo_root {
 	u64 number;
@@ -121,16 +122,20 @@ struct luo_root {
 	u64 nr_sessions;
 	struct luo_items subsystems;
 	struct luo_items flbs;
+	struct luo_items unknown;
 };
 
 size_t luo_root_size(const struct luo_root *root);
 int luo_root_encode(void *fdt, size_t size, const struct luo_root *root);
 int luo_root_decode(const void *fdt, size_t size, struct luo_root *root);
+void luo_root_version(const void *fdt, struct luo_item *item);
 
 bool luo_item_next(const void *fdt, const char *parent, int *cursor,
 		   struct luo_item *item);
 bool luo_item_find(const void *fdt, const char *parent, const char *compatible,
 		   struct luo_item *item);
+bool luo_item_is_first(const void *fdt, const char *parent,
+		       const struct luo_item *item);
 
 void luo_session_ser_fill(struct luo_session_ser *ser, const char *name,
 			  u64 files, u64 nr_files, u32 files_crc);
@@ -148,6 +153,9 @@ int luo_handover_receive(struct luo *luo);
 void luo_handover_receive_sessions(struct luo *luo);
 int luo_handover_write(struct luo *luo);
 void luo_handover_clear(struct luo *luo);
+bool luo_handover_unknown(struct luo *luo);
+int luo_handover_keep(struct luo *luo);
+void luo_handover_unkeep(struct luo *luo);
 
 /* ---- luo_handler.c: who preserves which type of file ---- */
 
@@ -222,9 +230,10 @@ struct luo_flb_side {
  * @luo:       fixed
  * @compatible: fixed, the name
  * @list:      in luo_handlers.flbs
- * @lock:      protects the next two
+ * @lock:      protects the next three
  * @flb:       the one that is registered, preserved or retrieved, or NULL
  * @pins:      reasons why @flb has to stay; whoever has one can read it
+ * @links:     handlers that it is registered for
  * @out_lock:  protects @out; preserve and unpreserve are called with it held
  * @in_lock:   protects all below @out; retrieve and finish are called with it
  *             held. It nests in @out_lock: preserve can ask for what came
@@ -235,6 +244,8 @@ struct luo_flb_side {
  * @in_left:   something came, and is not finished
  * @retrieved: @in has its object
  * @damaged:   that @in cannot be retrieved is reported
+ * @carried:   @out counts one file more, for files that are not known here; protected
+ *             by luo.transition
  * @out_key:   class of @out_lock: callbacks of an FLB may ask for another one
  * @in_key:    likewise of @in_lock
  */
@@ -246,6 +257,7 @@ struct luo_flb {
 	spinlock_t lock;
 	struct liveupdate_flb *flb __guarded_by(&lock);
 	unsigned int pins __guarded_by(&lock);
+	unsigned int links __guarded_by(&lock);
 	/* see above for what it protects */
 	struct mutex out_lock;
 	/* see above for what it protects */
@@ -257,6 +269,7 @@ struct luo_flb {
 	bool in_left __guarded_by(&in_lock);
 	bool retrieved __guarded_by(&in_lock);
 	bool damaged __guarded_by(&in_lock);
+	bool carried;
 	struct lock_class_key out_key;
 	struct lock_class_key in_key;
 };
@@ -266,6 +279,9 @@ int luo_flbs_preserve(struct luo *luo, struct liveupdate_file_handler *handler);
 void luo_flbs_unpreserve(struct luo *luo, struct liveupdate_file_handler *handler);
 void luo_flbs_finish(struct luo *luo, struct liveupdate_file_handler *handler);
 void luo_flbs_finish_all(struct luo *luo);
+bool luo_flbs_unknown(struct luo *luo);
+int luo_flbs_carry(struct luo *luo, bool unknown);
+void luo_flbs_uncarry(struct luo *luo);
 int luo_flbs_encode(struct luo *luo, struct luo_items *items);
 
 int luo_flb_add(struct luo *luo, struct liveupdate_file_handler *handler,
@@ -297,6 +313,8 @@ void luo_subsystems_unfreeze(struct luo *luo);
 void luo_subsystems_boot(struct luo *luo);
 void luo_subsystems_finish(struct luo *luo);
 int luo_subsystems_check_carry(struct luo *luo);
+bool luo_subsystems_failed(struct luo *luo);
+bool luo_subsystems_unknown(struct luo *luo);
 bool luo_subsystems_hand_over(struct luo *luo);
 int luo_subsystems_encode(struct luo *luo, struct luo_items *items);
 
@@ -313,6 +331,7 @@ int luo_subsystems_encode(struct luo *luo, struct luo_items *items);
  * @state:     protected by luo_sessions.lock
  * @by_name:   in luo_sessions.names, until the session is finished or closed
  * @list:      in luo_sessions.list, likewise
+ * @unknown:   fixed; the record, when it is of a version that is not known, or NULL
  * @frozen:    its files are; protected by luo.transition and the freezing worker
  * @lock:      protects all below, and the files
  * @files:     of struct luo_file, in the order of preservation
@@ -335,6 +354,7 @@ struct luo_session {
 	enum liveupdate_session_state state;
 	struct rhlist_head by_name;
 	struct list_head list;
+	struct luo_session_ser *unknown;
 	bool frozen;
 
 	/* see above for what it protects */
@@ -377,6 +397,7 @@ struct luo_sessions {
 int luo_sessions_init(struct luo_sessions *sessions);
 void luo_sessions_destroy(struct luo_sessions *sessions);
 bool luo_sessions_unfinished(struct luo *luo);
+bool luo_sessions_unknown(struct luo *luo);
 int luo_sessions_can_finish(struct luo *luo);
 void luo_sessions_count(struct luo *luo, enum liveupdate_direction direction,
 			u64 *sessions, u64 *files);
@@ -448,6 +469,7 @@ struct luo_file_id {
  * @announced:  outgoing, and user space has not asked to preserve it yet
  * @preserved:  outgoing, and its handler has preserved it
  * @carried:    incoming, and preserved for the next kernel too
+ * @unknown:    carried as it came, as nothing here handles it
  * @in:         what came from the previous kernel
  * @out:        what goes to the next one
  * @prepared:   its data before it was frozen
@@ -471,6 +493,7 @@ struct luo_file {
 	bool announced;
 	bool preserved;
 	bool carried;
+	bool unknown;
 	struct luo_word in;
 	struct luo_word out;
 	u64 prepared;
@@ -524,6 +547,7 @@ int luo_files_want_handlers(struct luo_session *session,
 			    struct luo_wanted *wanted);
 int luo_files_can_finish(struct luo_session *session);
 void luo_files_finish(struct luo_session *session);
+bool luo_files_unknown(struct luo_session *session);
 int luo_files_carry(struct luo_session *session);
 void luo_files_uncarry(struct luo_session *session);
 int luo_files_freeze(struct luo_session *session);
@@ -551,6 +575,7 @@ int luo_limit_check(const int *limit, u64 count);
 
 void luo_transition_boot(struct luo *luo);
 void luo_transition_settle(struct luo *luo);
+void luo_transition_settle_later(struct luo *luo);
 void luo_transition_left_over(struct work_struct *work);
 int luo_transition_event(struct luo *luo, enum liveupdate_event event);
 int luo_transition_reboot(struct luo *luo);
@@ -816,6 +841,10 @@ int luo_chardev_register(struct luo *luo);
  *               @transition
  * @finished:    FINISH has come; written with @transition and luo_handlers.lock
  *               held, so whoever has one of them can rely on it
+ * @carrying:    a kexec is under way, and what no FLB has retrieved stays as it came;
+ *               written as @finished
+ * @keeping:     files that are not known here go on, and may need any FLB; protected by
+ *               @transition
  * @ready:       boot is through; protected by @transition
  * @changes:     counts changes of @state; protected by @transition
  * @wait:        woken at each
@@ -829,6 +858,8 @@ int luo_chardev_register(struct luo *luo);
  * @fdt_size:    bytes of it, likewise
  * @received:    fixed after boot: root of the incoming handover, or NULL
  * @root:        fixed after boot: what it tells
+ * @unknown:     fixed after boot: the root that came, if its version is not known:
+ *               where it is, and its size as @count, or 0
  * @reboot_at:   when the reboot(2) under way called, on the counter; protected by
  *               @transition
  * @blackout:    times of the update that started this kernel
@@ -852,6 +883,8 @@ struct luo {
 	bool updated;
 	bool settled;
 	bool finished;
+	bool carrying;
+	bool keeping;
 	bool ready;
 	u64 changes;
 	wait_queue_head_t wait;
@@ -862,6 +895,7 @@ struct luo {
 	size_t fdt_size;
 	const void *received;
 	struct luo_root root;
+	struct luo_item unknown;
 	u64 reboot_at;
 	struct luo_blackout blackout;
 	u64 phase_ns[LIVEUPDATE_PHASE_FINISH + 1];

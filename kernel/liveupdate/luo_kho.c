@@ -124,10 +124,11 @@ int luo_handover_setup(struct luo *luo)
  *
  * The root's memory is taken out of KHO, so that no record can claim it, and never
  * given back: it is looked at for as long as the kernel runs, also by KHO's debugfs.
+ * That of a root of a version that is not known stays there, to go on.
  *
  * Context: Process context, at boot.
- * Return: 0, -ENOENT when there is none, -EUCLEAN or -EPROTONOSUPPORT when it
- * cannot be used.
+ * Return: 0, -ENOENT when there is none, -EUCLEAN when it cannot be used,
+ * -EPROTONOSUPPORT when its version is not known, and it is kept.
  */
 int luo_handover_receive(struct luo *luo)
 {
@@ -141,15 +142,94 @@ int luo_handover_receive(struct luo *luo)
 
 	/* Pages, as it can be on more than one node */
 	order = kho_preserved_whole(phys);
-	if (order < 0 || order > MAX_PAGE_ORDER || size > PAGE_SIZE << order ||
-	    !kho_try_restore_pages(phys, order))
+	if (order < 0 || order > MAX_PAGE_ORDER || size > PAGE_SIZE << order)
 		return -EUCLEAN;
 
 	err = luo_root_decode(phys_to_virt(phys), size, &luo->root);
+	if (err == -EPROTONOSUPPORT) {
+		luo_root_version(phys_to_virt(phys), &luo->unknown);
+		luo->unknown.data = phys;
+		luo->unknown.count = size;
+		return err;
+	}
+	if (!kho_try_restore_pages(phys, order)) {
+		luo->root = (struct luo_root){};
+		return -EUCLEAN;
+	}
 	if (!err)
 		luo->received = phys_to_virt(phys);
 
 	return err;
+}
+
+/* Go to the next root that came from a kernel before the previous one */
+static bool root_next_unknown(struct luo *luo, int *cursor,
+			      struct luo_item *item)
+{
+	return luo->received && luo_item_next(luo->received, LUO_FDT_UNKNOWN,
+					      cursor, item);
+}
+
+/**
+ * luo_handover_unknown - whether a root of a version that is not known came
+ * @luo: the orchestrator
+ *
+ * Context: Process context, luo.transition held.
+ * Return: true if one did, from whichever kernel, and the update is not finished.
+ */
+bool luo_handover_unknown(struct luo *luo)
+{
+	struct luo_item item;
+	int cursor = 0;
+
+	return !luo->finished &&
+	       (luo->unknown.count || root_next_unknown(luo, &cursor, &item));
+}
+
+static int root_add_unknown(struct luo *luo, struct luo_items *items)
+{
+	struct luo_item item;
+	int cursor = 0;
+	int err = 0;
+
+	if (luo->finished)
+		return 0;
+
+	if (luo->unknown.count)
+		err = luo_items_add(items, luo->unknown.compatible,
+				    luo->unknown.data, luo->unknown.count);
+	while (!err && root_next_unknown(luo, &cursor, &item))
+		err = luo_items_add(items, item.compatible, item.data,
+				    item.count);
+
+	return err;
+}
+
+/**
+ * luo_handover_keep - let memory go on that belongs to what is not known
+ * @luo: the orchestrator, with all carried that can be
+ *
+ * Nobody knows which memory it is, so all goes on that nobody has restored.
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: 0 or -ENOMEM.
+ */
+int luo_handover_keep(struct luo *luo)
+{
+	lockdep_assert_held_write(&luo->transition);
+	return kho_preserve_unrestored();
+}
+
+/**
+ * luo_handover_unkeep - undo luo_handover_keep(), if it was done
+ * @luo: the orchestrator
+ *
+ * Context: Process context, luo.transition held for writing.
+ */
+void luo_handover_unkeep(struct luo *luo)
+{
+	lockdep_assert_held_write(&luo->transition);
+	kho_unpreserve_unrestored();
 }
 
 /**
@@ -206,7 +286,8 @@ int luo_handover_write(struct luo *luo)
 	root.reboot_at = luo->reboot_at;
 	err = luo_sessions_encode(luo, &root) ?:
 	      luo_subsystems_encode(luo, &root.subsystems) ?:
-	      luo_flbs_encode(luo, &root.flbs);
+	      luo_flbs_encode(luo, &root.flbs) ?:
+	      root_add_unknown(luo, &root.unknown);
 	if (!err && luo_root_size(&root) > luo->fdt_size)
 		err = set_tree(luo, luo_root_size(&root));
 	if (!err) {
@@ -218,6 +299,7 @@ int luo_handover_write(struct luo *luo)
 		luo_handover_clear(luo);
 	luo_items_free(&root.subsystems);
 	luo_items_free(&root.flbs);
+	luo_items_free(&root.unknown);
 
 	return err;
 }

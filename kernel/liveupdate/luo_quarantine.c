@@ -49,7 +49,7 @@ const char *luo_escape(char *to, size_t size, const char *text)
 }
 
 /* Nobody but the previous kernel can have made these: all else can be tried again */
-static bool is_damage(int err)
+static bool error_is_damage(int err)
 {
 	return err == -EUCLEAN || err == -EEXIST;
 }
@@ -87,7 +87,7 @@ void luo_quarantine_add(struct luo *luo, int err, const char *fmt, ...)
 	va_end(args);
 	luo_escape(what, sizeof(what), text);
 
-	if (!is_damage(err)) {
+	if (!error_is_damage(err)) {
 		pr_err_ratelimited("%s cannot be restored: %pe\n", what, ERR_PTR(err));
 		return;
 	}

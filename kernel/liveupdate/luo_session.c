@@ -62,6 +62,11 @@ static bool is_unfinished(const struct luo_session *session)
 	       state == LIVEUPDATE_SESSION_CLAIMED;
 }
 
+static bool is_unknown(const struct luo_session *session)
+{
+	return session->state == LIVEUPDATE_SESSION_UNKNOWN;
+}
+
 static bool is_claimed(const struct luo_session *session)
 {
 	return READ_ONCE(session->state) == LIVEUPDATE_SESSION_CLAIMED;
@@ -74,7 +79,8 @@ static bool is_claimed(const struct luo_session *session)
  * Quarantined sessions do not count: nobody can finish them.
  *
  * Context: Process context, takes luo_sessions.lock.
- * Return: true if there is an incoming session that can be finished.
+ * Return: true if there is an incoming session that can be finished, by whoever
+ * claims it or as a whole.
  */
 bool luo_sessions_unfinished(struct luo *luo)
 {
@@ -83,7 +89,28 @@ bool luo_sessions_unfinished(struct luo *luo)
 
 	guard(mutex)(&incoming->lock);
 	list_for_each_entry(session, &incoming->list, list) {
-		if (is_unfinished(session))
+		if (is_unfinished(session) || is_unknown(session))
+			return true;
+	}
+
+	return false;
+}
+
+/**
+ * luo_sessions_unknown - whether something that is carried is not known here
+ * @luo: the orchestrator, with all sessions carried
+ *
+ * Context: Process context, luo.transition held for writing.
+ * Return: true if it is a session, or a file of one.
+ */
+bool luo_sessions_unknown(struct luo *luo)
+{
+	struct luo_session *session;
+
+	lockdep_assert_held_write(&luo->transition);
+	list_for_each_entry(session, &luo->sessions[LIVEUPDATE_INCOMING].list,
+			    list) {
+		if (is_unknown(session) || luo_files_unknown(session))
 			return true;
 	}
 
@@ -200,6 +227,7 @@ static void session_free(struct luo_session *session)
 {
 	xa_destroy(&session->order);
 	mutex_destroy(&session->lock);
+	kfree(session->unknown);
 	kfree(session);
 }
 
@@ -375,6 +403,8 @@ static struct luo_session *claim(struct luo_sessions *sessions,
 		return ERR_PTR(-ENOENT);
 	if (session->state == LIVEUPDATE_SESSION_QUARANTINED)
 		return ERR_PTR(-EUCLEAN);
+	if (is_unknown(session))
+		return ERR_PTR(-EPROTONOSUPPORT);
 	if (session->state == LIVEUPDATE_SESSION_CLAIMED)
 		return ERR_PTR(-EINVAL);
 
@@ -401,7 +431,7 @@ static void unclaim(struct luo_session *session)
  * Context: Process context, luo.transition held for reading.
  * Return: the session, which luo_session_release() puts back; -ENOENT when there
  * is none of this name, -EINVAL when it is claimed or the name is none, -EUCLEAN when
- * it is damaged, -ENOMEM.
+ * it is damaged, -EPROTONOSUPPORT when it is of a version that is not known, -ENOMEM.
  */
 struct luo_session *luo_session_claim(struct luo *luo, const char *name)
 {
@@ -576,11 +606,24 @@ int luo_sessions_can_finish(struct luo *luo)
 	return err;
 }
 
+/* Nobody here can free what belongs to it */
+static void session_drop_unknown(struct luo_session *session)
+{
+	char name[LUO_SHOWN_LENGTH];
+
+	pr_warn("session '%s' of version '%s' is dropped, its memory stays reserved\n",
+		luo_escape(name, sizeof(name), session->name),
+		session->unknown->compatible);
+	table_del(session, LIVEUPDATE_SESSION_FINISHED);
+	session_free(session);
+}
+
 /**
  * luo_sessions_discard - finish all incoming sessions that nobody claimed
  * @luo: the orchestrator
  *
- * What cannot be finished is reported, and stays as it is.
+ * Those of an unknown version are dropped. What cannot be finished is reported, and
+ * stays as it is.
  *
  * Context: Process context, luo.transition held for writing.
  */
@@ -595,6 +638,10 @@ void luo_sessions_discard(struct luo *luo)
 	list_for_each_entry_safe_reverse(session, next,
 					 &luo->sessions[LIVEUPDATE_INCOMING].list,
 					 list) {
+		if (is_unknown(session)) {
+			session_drop_unknown(session);
+			continue;
+		}
 		if (session->state != LIVEUPDATE_SESSION_UNCLAIMED)
 			continue;
 		err = discard(session);
@@ -638,6 +685,36 @@ void luo_session_release(struct luo_session *session)
 			set_state(session, LIVEUPDATE_SESSION_CLOSED);
 }
 
+/*
+ * A session of which nothing is known but that there is one, and its name, if that is
+ * where it always was. Its record goes on as it is.
+ */
+static int session_receive_unknown(struct luo *luo,
+				   const struct luo_session_ser *ser)
+{
+	const char *name = name_fits(ser->name) ? ser->name : "";
+	char shown[LUO_SHOWN_LENGTH];
+	struct luo_session *session;
+	int err;
+
+	session = session_new(luo, name, LIVEUPDATE_INCOMING);
+	if (!session)
+		return -ENOMEM;
+
+	session->state = LIVEUPDATE_SESSION_UNKNOWN;
+	session->unknown = kmemdup(ser, sizeof(*ser), GFP_KERNEL_ACCOUNT);
+	err = session->unknown ? table_add(session, false) : -ENOMEM;
+	if (err) {
+		session_free(session);
+		return err;
+	}
+
+	pr_warn_ratelimited("session '%s' is of version '%s', which this kernel does not know: it is kept for one that does\n",
+			    luo_escape(shown, sizeof(shown), name),
+			    ser->compatible);
+	return 0;
+}
+
 /**
  * luo_session_leave - as luo_session_release(), for who cannot wait
  * @session: the session
@@ -667,10 +744,11 @@ void luo_session_leave(struct luo_session *session)
  * @luo: the orchestrator
  * @ser: the record, which is not trusted
  *
- * Its files are not looked at before somebody wants them.
+ * Its files are not looked at before somebody wants them. A record of a version that
+ * is not known is kept.
  *
  * Context: Process context, at boot.
- * Return: 0; what luo_session_ser_check() fails with; -ENOMEM.
+ * Return: 0; -EUCLEAN when it cannot be used; -ENOMEM.
  */
 int luo_session_receive(struct luo *luo, const struct luo_session_ser *ser)
 {
@@ -678,6 +756,8 @@ int luo_session_receive(struct luo *luo, const struct luo_session_ser *ser)
 	int err;
 
 	err = luo_session_ser_check(ser);
+	if (err == -EPROTONOSUPPORT)
+		return session_receive_unknown(luo, ser);
 	if (err)
 		return err;
 
@@ -1049,7 +1129,8 @@ void luo_sessions_unfreeze(struct luo *luo)
 /* Whether the session goes to the next kernel */
 static bool session_goes(const struct luo_session *session)
 {
-	return session->direction == LIVEUPDATE_OUTGOING || is_unfinished(session);
+	return session->direction == LIVEUPDATE_OUTGOING ||
+	       is_unfinished(session) || is_unknown(session);
 }
 
 static void session_encode(struct luo_session *session,
@@ -1057,6 +1138,11 @@ static void session_encode(struct luo_session *session,
 {
 	u64 count;
 	u32 crc;
+
+	if (session->unknown) {
+		*ser = *session->unknown;
+		return;
+	}
 
 	count = luo_files_encode(session, &crc);
 	luo_session_ser_fill(ser, session->name,

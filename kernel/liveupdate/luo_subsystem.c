@@ -330,7 +330,7 @@ static bool rests_on_failed(struct luo *luo,
  *
  * One that fails gets nothing; what depends on it is not called then. What came
  * for subsystems that are not there (yet) is reported, and kept until the update
- * is finished.
+ * is finished, in the next kernel too.
  *
  * Context: Process context, at boot, luo.transition held for writing.
  */
@@ -379,33 +379,89 @@ static int note_missing(struct luo *luo, const char *name)
 	return luo_call_end(&call, -ENOENT);
 }
 
+/* Find what came for a subsystem that is here, and could not take it up */
+static bool find_failed(struct luo *luo, struct luo_item *item)
+{
+	struct luo_item untaken;
+	int cursor = 0;
+
+	if (!luo->received)
+		return false;
+
+	/* Of several items of one name, only the first one is for somebody */
+	while (luo_item_next(luo->received, LUO_FDT_SUBSYSTEMS, &cursor, item)) {
+		if (luo_subsystem_find(luo, item->compatible) &&
+		    find_untaken(luo, item->compatible, &untaken))
+			return true;
+	}
+
+	return false;
+}
+
 /**
  * luo_subsystems_check_carry - see that no subsystem's state would be lost
  * @luo: the orchestrator
  *
- * Only the subsystem knows what belongs to its state. So what came for one that is
- * not there, or could not take it up, cannot be carried to the next kernel.
+ * What came for one that is not there goes on as it is. But one that is there, and
+ * could not take up its state, hands over another one under the same name.
  *
  * Context: Process context, luo.transition held for writing.
  * Return: 0, or -ENOENT when there is such a one and the update is not finished.
  */
 int luo_subsystems_check_carry(struct luo *luo)
 {
-	struct luo_item item, untaken;
-	int cursor = 0;
+	struct luo_item item;
 
 	lockdep_assert_held_write(&luo->transition);
-	if (luo->finished || !luo->received)
-		return 0;
+	return find_failed(luo, &item) ? note_missing(luo, item.compatible) : 0;
+}
 
-	/* Of several items of one name, only the first one is for somebody */
-	while (luo_item_next(luo->received, LUO_FDT_SUBSYSTEMS, &cursor,
-			     &item)) {
-		if (find_untaken(luo, item.compatible, &untaken))
-			return note_missing(luo, item.compatible);
+/**
+ * luo_subsystems_failed - whether a subsystem has not taken up what came for it
+ * @luo: the orchestrator
+ *
+ * Context: Process context, luo.transition held.
+ * Return: true if one that is here has not, and the update is not finished.
+ */
+bool luo_subsystems_failed(struct luo *luo)
+{
+	struct luo_item item;
+
+	return find_failed(luo, &item);
+}
+
+/* Go to the next item that came for a subsystem which is not there */
+static bool subsystem_next_unknown(struct luo *luo, int *cursor,
+				   struct luo_item *item)
+{
+	struct luo_item untaken;
+
+	if (!luo->received)
+		return false;
+
+	while (luo_item_next(luo->received, LUO_FDT_SUBSYSTEMS, cursor, item)) {
+		if (!luo_subsystem_find(luo, item->compatible) &&
+		    find_untaken(luo, item->compatible, &untaken) &&
+		    untaken.node == item->node)
+			return true;
 	}
 
-	return 0;
+	return false;
+}
+
+/**
+ * luo_subsystems_unknown - whether something came for a subsystem that is not there
+ * @luo: the orchestrator
+ *
+ * Context: Process context, luo.transition held.
+ * Return: true if it did, nobody has taken it, and the update is not finished.
+ */
+bool luo_subsystems_unknown(struct luo *luo)
+{
+	struct luo_item item;
+	int cursor = 0;
+
+	return subsystem_next_unknown(luo, &cursor, &item);
 }
 
 static bool hands_over(const struct liveupdate_subsystem *subsystem)
@@ -441,12 +497,16 @@ bool luo_subsystems_hand_over(struct luo *luo)
  * @luo:   the orchestrator
  * @items: to fill; luo_items_free() frees it
  *
+ * What came for those that are not there is among it.
+ *
  * Context: Process context, luo.transition held for writing.
  * Return: 0 or -ENOMEM.
  */
 int luo_subsystems_encode(struct luo *luo, struct luo_items *items)
 {
 	struct liveupdate_subsystem *subsystem;
+	struct luo_item item;
+	int cursor = 0;
 	int err;
 
 	lockdep_assert_held_write(&luo->transition);
@@ -455,6 +515,12 @@ int luo_subsystems_encode(struct luo *luo, struct luo_items *items)
 			continue;
 		err = luo_items_add(items, subsystem->name,
 				    word_of(subsystem)->data, 0);
+		if (err)
+			return err;
+	}
+	while (subsystem_next_unknown(luo, &cursor, &item)) {
+		err = luo_items_add(items, item.compatible, item.data,
+				    item.count);
 		if (err)
 			return err;
 	}

@@ -42,6 +42,27 @@ static void no_undo(struct luo *luo)
 {
 }
 
+static int carry_flbs(struct luo *luo)
+{
+	return luo_flbs_carry(luo, luo_sessions_unknown(luo));
+}
+
+/* Whether the previous kernel left something that only another kernel can take up */
+static bool something_unknown(struct luo *luo)
+{
+	return luo_subsystems_unknown(luo) || luo_flbs_unknown(luo) ||
+	       luo_handover_unknown(luo);
+}
+
+/*
+ * Whether somebody has to say that the update is over. What is not known here goes on
+ * until then; all else that is in no session is taken up or can be ended by now.
+ */
+static bool something_left(struct luo *luo)
+{
+	return luo_sessions_unfinished(luo) || something_unknown(luo);
+}
+
 /*
  * An image that was loaded in another way than by kexec_file_load() is started
  * without a handover: everything in sessions would be lost.
@@ -49,14 +70,20 @@ static void no_undo(struct luo *luo)
 static int check_image(struct luo *luo)
 {
 	bool nothing = !luo->sessions[LIVEUPDATE_OUTGOING].count &&
-		       !luo_sessions_unfinished(luo) &&
-		       !luo_subsystems_hand_over(luo);
+		       !something_left(luo) && !luo_subsystems_hand_over(luo);
 
 	if (nothing || (kexec_image && kexec_image->kho.fdt))
 		return 0;
 
 	pr_err("the loaded kernel takes no handover, and there is something to hand over: load it with kexec_file_load()\n");
 	return -EOPNOTSUPP;
+}
+
+/* Whoever is called before can still restore some of it */
+static int keep_memory(struct luo *luo)
+{
+	return luo_sessions_unknown(luo) || something_unknown(luo) ?
+	       luo_handover_keep(luo) : 0;
 }
 
 /* Files may need subsystems, so they come first, here and below */
@@ -76,11 +103,15 @@ static const struct luo_step freeze_steps[] = {
 	  luo_subsystems_check_carry, no_undo },
 	{ "sessions", LIVEUPDATE_PHASE_CARRY,
 	  luo_sessions_carry, luo_sessions_uncarry },
+	{ "flbs", LIVEUPDATE_PHASE_CARRY,
+	  carry_flbs, luo_flbs_uncarry },
 	{ "sessions", LIVEUPDATE_PHASE_FREEZE,
 	  luo_sessions_freeze, luo_sessions_unfreeze },
 	{ "subsystems", LIVEUPDATE_PHASE_FREEZE,
 	  luo_subsystems_freeze, luo_subsystems_unfreeze },
 	{ "image", LIVEUPDATE_PHASE_HANDOVER, check_image, no_undo },
+	{ "memory", LIVEUPDATE_PHASE_HANDOVER,
+	  keep_memory, luo_handover_unkeep },
 	{ "handover", LIVEUPDATE_PHASE_HANDOVER,
 	  luo_handover_write, luo_handover_clear },
 };
@@ -231,11 +262,32 @@ static bool something_came(struct luo *luo)
 	struct luo_item item;
 	int subsystem = 0, flb = 0;
 
-	return luo_sessions_unfinished(luo) ||
+	return luo_sessions_unfinished(luo) || luo_handover_unknown(luo) ||
 	       (luo->received &&
 		(luo_item_next(luo->received, LUO_FDT_SUBSYSTEMS, &subsystem,
 			       &item) ||
 		 luo_item_next(luo->received, LUO_FDT_FLBS, &flb, &item)));
+}
+
+/* Finish the update if nothing is left */
+static void update_settle(struct luo *luo)
+{
+	if (something_left(luo))
+		return;
+	if (luo->state == LIVEUPDATE_STATE_UPDATED)
+		finish(luo);
+	else
+		luo->settled = luo->updated;
+}
+
+/*
+ * The same where no session was finished. What a subsystem could not take up is not
+ * lost then: it can be registered again.
+ */
+static void update_settle_rest(struct luo *luo)
+{
+	if (luo->updated && !luo_subsystems_failed(luo))
+		update_settle(luo);
 }
 
 /* ---- Who sends them ---- */
@@ -283,25 +335,15 @@ void luo_transition_boot(struct luo *luo)
 	luo->ready = true;
 	WRITE_ONCE(luo->phase_ns[LIVEUPDATE_PHASE_BOOT], ktime_get_ns() - start);
 	luo->state = luo_state_at_rest(luo->updated);
+	update_settle_rest(luo);
 	transition_leave(luo, &caller);
-}
-
-static void settle(struct luo *luo)
-{
-	lockdep_assert_held_write(&luo->transition);
-	if (luo_sessions_unfinished(luo))
-		return;
-	if (luo->state == LIVEUPDATE_STATE_UPDATED)
-		finish(luo);
-	else
-		luo->settled = luo->updated;
 }
 
 /**
  * luo_transition_settle - finish the update if its last session is finished
  * @luo: the orchestrator
  *
- * A task that is killed while it waits for others leaves it to a worker.
+ * What came for subsystems and FLBs that are not here yet keeps it from that. A task that is killed while it waits for others leaves it to a worker.
  *
  * Context: Process context, takes luo.transition.
  */
@@ -318,8 +360,22 @@ void luo_transition_settle(struct luo *luo)
 		return;
 	}
 
-	settle(luo);
+	update_settle(luo);
 	transition_leave(luo, &caller);
+}
+
+/**
+ * luo_transition_settle_later - finish the update if nothing is left of it
+ * @luo: the orchestrator, to which something came
+ *
+ * For those who take up what came and is in no session.
+ *
+ * Context: Any; it does not wait.
+ */
+void luo_transition_settle_later(struct luo *luo)
+{
+	if (luo->received && !READ_ONCE(luo->finished))
+		queue_work(system_dfl_wq, &luo->left_over);
 }
 
 /**
@@ -327,7 +383,7 @@ void luo_transition_settle(struct luo *luo)
  * @work: luo.left_over
  *
  * Sessions whose descriptor is closed end here, and the update does if who finished
- * its last session could not see to it.
+ * its last session could not see to it, or what is in no session was its last.
  *
  * Context: Process context, takes luo.transition.
  */
@@ -341,7 +397,9 @@ void luo_transition_left_over(struct work_struct *work)
 	if (luo->state != LIVEUPDATE_STATE_FROZEN)
 		luo_sessions_drop_closed(luo);
 	if (xchg(&luo->unsettled, false))
-		settle(luo);
+		update_settle(luo);
+	else
+		update_settle_rest(luo);
 	transition_leave(luo, &caller);
 }
 

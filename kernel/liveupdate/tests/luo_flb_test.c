@@ -681,6 +681,78 @@ static void finish_all_ends_what_is_left(struct kunit *test)
 	finish_all(test, "");
 }
 
+static u64 count_of(const struct luo_items *items, const char *compatible)
+{
+	for (unsigned int i = 0; i < items->nr; i++) {
+		if (!strcmp(items->items[i].compatible, compatible))
+			return items->items[i].count;
+	}
+
+	return 0;
+}
+
+/* What came for FLBs that are not here is handed over as it came */
+static void unknown_goes_on(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+	struct luo_items items = {};
+
+	update(test, 2, 1);
+	KUNIT_ASSERT_EQ(test, luo_flb_add(luo, &only_x, &x), 0);
+	KUNIT_EXPECT_TRUE(test, luo_flbs_unknown(luo));
+	KUNIT_ASSERT_EQ(test, encode_flbs(&items), 0);
+	KUNIT_EXPECT_EQ(test, items.nr, 1);
+	KUNIT_EXPECT_EQ(test, count_of(&items, "y"), 3);
+	jump(test, &items);
+
+	/* In the next kernel as well, where it is known */
+	KUNIT_ASSERT_EQ(test, add_flbs(), 0);
+	KUNIT_EXPECT_FALSE(test, luo_flbs_unknown(luo));
+	KUNIT_EXPECT_EQ(test, get_incoming(&y), 0);
+	luo_flb_put_incoming(&y);
+	expect_calls(test, "Ry");
+	finish_all(test, "Iy");
+}
+
+/* Nothing came but FLBs, and all of them are here */
+static void ends_by_itself(struct kunit *test)
+{
+	update_and_add(test, 2, 1);
+	luo_transition_boot(&mock->luo);
+	expect_calls(test, "RxIxRyIy");
+	KUNIT_EXPECT_EQ(test, mock->luo.state, LIVEUPDATE_STATE_NORMAL);
+}
+
+/* Files that are not known may need it: it goes on, as it came or preserved anew */
+static void kept_for_unknown_files(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+	struct luo_items items = {};
+
+	update_and_add(test, 2, 1);
+	KUNIT_EXPECT_EQ(test, get_incoming(&x), 0);
+	luo_flb_put_incoming(&x);
+	expect_calls(test, "Rx");
+	scoped_guard(rwsem_write, &luo->transition)
+		KUNIT_ASSERT_EQ(test, luo_flbs_carry(luo, true), 0);
+	expect_calls(test, "Px");
+	/* What goes on as it came stays like that */
+	KUNIT_EXPECT_EQ(test, get_incoming(&y), -EBUSY);
+	KUNIT_EXPECT_EQ(test, luo_flb_add(luo, &only_x, &y), -EBUSY);
+	KUNIT_ASSERT_EQ(test, encode_flbs(&items), 0);
+	/* Rather one too many than one too few */
+	KUNIT_EXPECT_EQ(test, count_of(&items, "x"), 3);
+	KUNIT_EXPECT_EQ(test, count_of(&items, "y"), 3);
+	luo_items_free(&items);
+	scoped_guard(rwsem_write, &luo->transition)
+		luo_flbs_uncarry(luo);
+	expect_calls(test, "Ux");
+	KUNIT_ASSERT_EQ(test, encode_flbs(&items), 0);
+	KUNIT_EXPECT_EQ(test, items.nr, 0);
+	luo_items_free(&items);
+	finish_all(test, "IxRyIy");
+}
+
 /* No kernel of ours writes such a handover, but it says what to do: end it */
 static void count_of_zero(struct kunit *test)
 {
@@ -844,6 +916,9 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(more_files_than_told),
 	KUNIT_CASE(finish_all_ends_what_is_left),
 	KUNIT_CASE(count_of_zero),
+	KUNIT_CASE(ends_by_itself),
+	KUNIT_CASE(unknown_goes_on),
+	KUNIT_CASE(kept_for_unknown_files),
 	KUNIT_CASE(incoming_before_registration),
 	KUNIT_CASE(asked_for_in_vain),
 	KUNIT_CASE(put_incoming_after_unregister),

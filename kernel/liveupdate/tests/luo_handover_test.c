@@ -101,6 +101,7 @@ static void truncated_root(struct kunit *test)
 static void root_of_another_version(struct kunit *test)
 {
 	void *fdt = encoded_sample(test);
+	struct luo_item item = {};
 	struct luo_root root;
 	char *version;
 
@@ -109,6 +110,36 @@ static void root_of_another_version(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, luo_root_decode(fdt, LUO_FDT_SIZE, &root),
 			-EPROTONOSUPPORT);
 	KUNIT_EXPECT_TRUE(test, root_is_empty(&root));
+	luo_root_version(fdt, &item);
+	KUNIT_EXPECT_STREQ(test, item.compatible, "liveupdate-v2");
+
+	/* What no version can be called is damaged */
+	*version ^= 0xff;
+	KUNIT_EXPECT_EQ(test, luo_root_decode(fdt, LUO_FDT_SIZE, &root),
+			-EUCLEAN);
+}
+
+/* A root can have those of other versions with it */
+static void root_with_others(struct kunit *test)
+{
+	void *fdt = kunit_kzalloc(test, LUO_FDT_SIZE, GFP_KERNEL);
+	struct luo_root root = sample, got;
+	struct luo_item item;
+	int cursor = 0;
+
+	KUNIT_ASSERT_EQ(test, luo_items_add(&root.unknown, "liveupdate-v2",
+					    0x123000, 4096), 0);
+	KUNIT_ASSERT_EQ(test, luo_root_encode(fdt, luo_root_size(&root), &root),
+			0);
+	luo_items_free(&root.unknown);
+	KUNIT_ASSERT_EQ(test, luo_root_decode(fdt, LUO_FDT_SIZE, &got), 0);
+	KUNIT_ASSERT_TRUE(test, luo_item_next(fdt, LUO_FDT_UNKNOWN, &cursor,
+					      &item));
+	KUNIT_EXPECT_STREQ(test, item.compatible, "liveupdate-v2");
+	KUNIT_EXPECT_EQ(test, item.data, 0x123000);
+	KUNIT_EXPECT_EQ(test, item.count, 4096);
+	KUNIT_EXPECT_FALSE(test, luo_item_next(fdt, LUO_FDT_UNKNOWN, &cursor,
+					       &item));
 }
 
 static void add_node(struct kunit *test, void *fdt, const char *name)
@@ -177,7 +208,9 @@ static void session_record(struct kunit *test)
 
 	for (i = 0; i < sizeof(ser); i++) {
 		bytes[i] ^= 0x40;
+		/* Of the digit becomes another version, of the NUL a longer one */
 		KUNIT_EXPECT_EQ_MSG(test, luo_session_ser_check(&ser),
+				    i >= strlen(LUO_SESSION_COMPATIBLE_PREFIX) &&
 				    i < sizeof(LUO_SESSION_COMPATIBLE) ?
 				    -EPROTONOSUPPORT : -EUCLEAN,
 				    "byte %zu", i);
@@ -227,6 +260,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(every_byte_damaged),
 	KUNIT_CASE(truncated_root),
 	KUNIT_CASE(root_of_another_version),
+	KUNIT_CASE(root_with_others),
 	KUNIT_CASE(names_of_nodes),
 	KUNIT_CASE(no_tree_at_all),
 	KUNIT_CASE(session_record),

@@ -796,6 +796,92 @@ static void carry_without_damaged(struct kunit *test)
 	nothing_is_left(test);
 }
 
+/* What nobody here handles goes on as it came, and its session with it */
+static void carry_unknown_file(struct kunit *test)
+{
+	const struct luo_file_ser *ser;
+	struct kho_block_set_it it;
+	struct luo_session *session;
+	struct luo *luo = &mock->luo;
+	u32 crc;
+
+	receive(test, "s", 2, mock_handler.compatible);
+	receive(test, "unknown", 2, "luo-kunit-none-v1");
+	session = claim("unknown");
+	KUNIT_EXPECT_EQ(test, retrieve(session, 1), -ENOENT);
+	for (int i = 0; i < 2; i++) {
+		guard(rwsem_write)(&luo->transition);
+		KUNIT_EXPECT_EQ(test, luo_sessions_carry(luo), 0);
+		KUNIT_EXPECT_TRUE(test, luo_sessions_unknown(luo));
+		KUNIT_EXPECT_EQ(test, luo_sessions_freeze(luo), 0);
+		luo_sessions_unfreeze(luo);
+		KUNIT_EXPECT_EQ(test, luo_files_encode(session, &crc), 2);
+		kho_block_set_it_init(&it, &session->blocks);
+		ser = kho_block_set_it_read_entry(&it);
+		KUNIT_EXPECT_STREQ(test, ser->compatible, "luo-kunit-none-v1");
+		KUNIT_EXPECT_EQ(test, ser->token, 1);
+		KUNIT_EXPECT_EQ(test, ser->data, 1);
+		luo_sessions_uncarry(luo);
+		KUNIT_EXPECT_FALSE(test, luo_sessions_unknown(luo));
+		forget_calls();
+	}
+	finish(test, session);
+	finish(test, claim("s"));
+	EXPECT_CALLS(test, "I2I1");
+	nothing_is_left(test);
+}
+
+static struct luo_session_ser later_version(const char *name)
+{
+	struct luo_session_ser ser;
+
+	luo_session_ser_fill(&ser, name, 0x1000, 3, 4);
+	strscpy_pad(ser.compatible, "luo-session-v2");
+	ser.crc = 0;
+
+	return ser;
+}
+
+/* A session that only another kernel knows: nobody gets it, and only FINISH drops it */
+static void session_of_another_version(struct kunit *test)
+{
+	const struct luo_session_ser ser = later_version("s");
+	struct luo *luo = &mock->luo;
+	struct luo_root root = {};
+	struct luo_session_ser *out;
+	struct kho_block_set_it it;
+
+	mock->luo.quarantine.panic = true;
+	receive(test, "known", 1, mock_handler.compatible);
+	KUNIT_ASSERT_EQ(test, luo_session_receive(luo, &ser), 0);
+	KUNIT_EXPECT_PTR_EQ(test, claim("s"), ERR_PTR(-EPROTONOSUPPORT));
+
+	/* The last one that could be finished is not the last one */
+	finish(test, claim("known"));
+	KUNIT_EXPECT_TRUE(test, luo_sessions_unfinished(luo));
+	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_UPDATED);
+
+	scoped_guard(rwsem_write, &luo->transition) {
+		KUNIT_EXPECT_EQ(test, luo_sessions_carry(luo), 0);
+		KUNIT_EXPECT_TRUE(test, luo_sessions_unknown(luo));
+		KUNIT_EXPECT_EQ(test, luo_sessions_freeze(luo), 0);
+		KUNIT_EXPECT_EQ(test, luo_sessions_encode(luo, &root), 0);
+		KUNIT_EXPECT_EQ(test, root.nr_sessions, 1);
+		kho_block_set_it_init(&it,
+				      &luo->sessions[LIVEUPDATE_OUTGOING].blocks);
+		out = kho_block_set_it_read_entry(&it);
+		KUNIT_EXPECT_MEMEQ(test, out, &ser, sizeof(ser));
+		luo_sessions_unencode(luo);
+		luo_sessions_unfreeze(luo);
+		luo_sessions_uncarry(luo);
+	}
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_FINISH),
+			0);
+	KUNIT_EXPECT_EQ(test, luo->quarantine.count, 0);
+	EXPECT_CALLS(test, "I1");
+	nothing_is_left(test);
+}
+
 /* The update is finished as a whole, or not at all */
 static void finish_while_busy(struct kunit *test)
 {
@@ -902,6 +988,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(unknown_handler),
 	KUNIT_CASE(carry),
 	KUNIT_CASE(carry_without_damaged),
+	KUNIT_CASE(carry_unknown_file),
+	KUNIT_CASE(session_of_another_version),
 	KUNIT_CASE(finish_while_busy),
 	KUNIT_CASE(announced_fails),
 	KUNIT_CASE(same_name_twice),

@@ -426,6 +426,64 @@ static void boot_and_finish(struct kunit *test)
 	EXPECT_CALLS(test, "");
 }
 
+/* What came for those that are not here is handed over as it came: data is the name */
+static void expect_unknown(struct kunit *test, const char *names)
+{
+	struct luo *luo = &mock->luo;
+	struct luo_items items = {};
+
+	guard(rwsem_write)(&luo->transition);
+	KUNIT_EXPECT_EQ(test, luo_subsystems_unknown(luo), !!*names);
+	KUNIT_EXPECT_EQ(test, luo_subsystems_check_carry(luo), 0);
+	KUNIT_ASSERT_EQ(test, luo_subsystems_encode(luo, &items), 0);
+	for (unsigned int i = 0; i < items.nr; i++) {
+		if (luo_subsystem_find(luo, items.items[i].compatible))
+			continue;
+		KUNIT_EXPECT_EQ(test, items.items[i].compatible[0], *names);
+		KUNIT_EXPECT_EQ(test, items.items[i].data, *names);
+		names++;
+	}
+	KUNIT_EXPECT_EQ(test, *names, '\0');
+	luo_items_free(&items);
+}
+
+/* Where there is nothing but subsystems, the update is over when all have theirs */
+static void ends_by_itself(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+
+	add_three(test);
+	hand_over(test);
+	forget_calls();
+	luo_transition_boot(luo);
+	EXPECT_CALLS(test, "BaBbBcIcIbIa");
+	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_NORMAL);
+	del_three();
+}
+
+/* Also when the last one comes late */
+static void ends_with_the_last(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+
+	add_three(test);
+	hand_over(test);
+	luo_subsystem_del(luo, &c);
+	forget_calls();
+	luo_transition_boot(luo);
+	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_UPDATED);
+	luo_transition_settle_later(luo);
+	flush_work(&luo->left_over);
+	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_UPDATED);
+
+	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &c), 0);
+	luo_transition_settle_later(luo);
+	flush_work(&luo->left_over);
+	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_NORMAL);
+	EXPECT_CALLS(test, "BaBbBcIcIbIa");
+	del_three();
+}
+
 /* A module that is loaded again has freed what it was given */
 static void boot_once(struct kunit *test)
 {
@@ -437,9 +495,9 @@ static void boot_once(struct kunit *test)
 	del_three();
 	luo_transition_boot(luo);
 	forget_calls();
-	scoped_guard(rwsem_write, &luo->transition)
-		KUNIT_EXPECT_EQ(test, luo_subsystems_check_carry(luo), -ENOENT);
+	expect_unknown(test, "abc");
 	add_three(test);
+	expect_unknown(test, "");
 	EXPECT_CALLS(test, "BaBbBc");
 	del_three();
 	EXPECT_CALLS(test, "IcIbIa");
@@ -535,10 +593,10 @@ static void item_twice(struct kunit *test)
 	luo_items_free(&root.subsystems);
 	luo->received = fdt;
 	luo_transition_boot(luo);
-	scoped_guard(rwsem_write, &luo->transition)
-		KUNIT_EXPECT_EQ(test, luo_subsystems_check_carry(luo), -ENOENT);
+	expect_unknown(test, "a");
 	KUNIT_EXPECT_EQ(test, luo_subsystem_add(luo, &a), 0);
 	luo_subsystem_del(luo, &a);
+	expect_unknown(test, "");
 	EXPECT_CALLS(test, "BaIa");
 	scoped_guard(rwsem_write, &luo->transition)
 		KUNIT_EXPECT_EQ(test, luo_subsystems_check_carry(luo), 0);
@@ -588,6 +646,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(failure_is_remembered),
 	KUNIT_CASE(registration),
 	KUNIT_CASE(boot_and_finish),
+	KUNIT_CASE(ends_by_itself),
+	KUNIT_CASE(ends_with_the_last),
 	KUNIT_CASE(boot_once),
 	KUNIT_CASE(failed_boot),
 	KUNIT_CASE(boot_after_failed),

@@ -176,6 +176,19 @@ static void set_string(struct handover *handover, const struct test *test)
 	set_prop(handover, test, string, test->value + 1);
 }
 
+/* As many digits behind what it is: a version goes on to be one */
+static void add_to_string(struct handover *handover, const struct test *test)
+{
+	const char *before = fdt_getprop(handover->fdt, node_of(handover, test),
+					 test->prop, NULL);
+	char string[256] = {};
+
+	must(before && strlen(before) + test->value < sizeof(string));
+	memset(string, '0', strlen(before) + test->value);
+	memcpy(string, before, strlen(before));
+	set_prop(handover, test, string, strlen(string) + 1);
+}
+
 static void set_zeros(struct handover *handover, const struct test *test)
 {
 	const char zeros[256] = {};
@@ -581,10 +594,13 @@ static const struct test tests[] = {
 	ROOT("checksum_missing", drop_prop, LUO_FDT_CHECKSUM, 0, BAD),
 	ROOT("checksum_longer", set_zeros, LUO_FDT_CHECKSUM, 8, BAD),
 	ROOT("checksum_shorter", set_zeros, LUO_FDT_CHECKSUM, 3, BAD),
-	ROOT("compatible_missing", drop_prop, "compatible", 0, UNKNOWN),
-	ROOT("compatible_other", set_string, "compatible", 13, UNKNOWN),
-	ROOT("compatible_without_end", set_letters, "compatible", 13, UNKNOWN),
-	ROOT("compatible_empty", set_zeros, "compatible", 0, UNKNOWN),
+	ROOT("compatible_missing", drop_prop, "compatible", 0, BAD),
+	ROOT("compatible_other", set_string, "compatible", 13, BAD),
+	ROOT("compatible_without_end", set_letters, "compatible", 13, BAD),
+	ROOT("compatible_empty", set_zeros, "compatible", 0, BAD),
+	ROOT("compatible_too_long", add_to_string, "compatible",
+	     LIVEUPDATE_COMPATIBLE_LENGTH, BAD),
+	ROOT("of_another_version", add_to_string, "compatible", 1, UNKNOWN),
 	ROOT("number_missing", drop_prop, LUO_FDT_NUMBER, 0, BAD),
 	ROOT("number_shorter", set_zeros, LUO_FDT_NUMBER, 4, BAD),
 	ROOT("number_longer", set_zeros, LUO_FDT_NUMBER, 12, BAD),
@@ -618,8 +634,10 @@ static const struct test tests[] = {
 	HEADER("structure_size_max", 9, 0xffffffff),
 
 	NODE("sessions_missing", drop_node, SESSIONS, NULL, 0, BAD),
-	NODE("sessions_of_another_version", set_string, SESSIONS, "compatible",
-	     3, UNKNOWN),
+	NODE("sessions_of_another_version", add_to_string, SESSIONS,
+	     "compatible", 1, UNKNOWN),
+	NODE("sessions_compatible_other", set_string, SESSIONS, "compatible",
+	     3, BAD),
 	NODE("sessions_count_missing", drop_prop, SESSIONS,
 	     LUO_FDT_SESSIONS_COUNT, 0, BAD),
 	NODE("sessions_count_shorter", set_zeros, SESSIONS,

@@ -109,6 +109,11 @@ struct xarray {};
 #define strscpy_pad(_to, _from) \
 	snprintf(memset(_to, 0, sizeof(_to)), sizeof(_to), "%s", _from)
 
+static inline bool strstarts(const char *string, const char *prefix)
+{
+	return !strncmp(string, prefix, strlen(prefix));
+}
+
 static inline u64 DIV_ROUND_UP_ULL(u64 dividend, u64 divisor)
 {
 	return (dividend + divisor - 1) / divisor;

@@ -49,12 +49,26 @@
  *             count = <u64>;       records in the chain
  *             first = <u64>;       physical address of its first block, or 0
  *         };
+ *         unknown {                only if there are some
+ *             root@0 {             and so on, one per root of a version that a
+ *                                  kernel before did not know
+ *                 compatible = "...";
+ *                 data = <u64>;    physical address
+ *                 count = <u64>;   bytes
+ *             };
+ *         };
  *     };
  *
  * Sessions and the files of each session are records of fixed size in a chain
  * of KHO blocks (see include/linux/kho/abi/block.h). Every block of a chain but
  * the last is full, and none is empty: with the number of records known, the
  * shape of a chain is known, and a chain of any other shape is damaged.
+ *
+ * A kernel that does not know the version of a session's record, the type of a file, a
+ * subsystem, an object or a root hands it over as it came, to a kernel that does, and
+ * with it all memory that nobody has restored. So versions of one kind of record are
+ * of one size, each begins with its compatible string, and all strings of a kind
+ * begin alike, with "luo-session-v", "liveupdate-v" or "liveupdate-sessions-v".
  */
 
 /* KHO's name of the subtree */
@@ -63,6 +77,7 @@
 #define LUO_FDT_SIZE			PAGE_SIZE
 
 #define LUO_FDT_COMPATIBLE		"liveupdate-v1"
+#define LUO_FDT_COMPATIBLE_PREFIX	"liveupdate-v"
 #define LUO_FDT_NUMBER			"number"
 #define LUO_FDT_RELEASE			"release"
 #define LUO_FDT_CHECKSUM		"checksum"
@@ -80,13 +95,18 @@
 
 #define LUO_FDT_SESSIONS		"sessions"
 #define LUO_FDT_SESSIONS_COMPATIBLE	"liveupdate-sessions-v1"
+#define LUO_FDT_SESSIONS_COMPATIBLE_PREFIX "liveupdate-sessions-v"
 #define LUO_FDT_SESSIONS_COUNT		"count"
 #define LUO_FDT_SESSIONS_FIRST		"first"
+
+#define LUO_FDT_UNKNOWN			"unknown"
+#define LUO_FDT_ROOT			"root"
 
 /* Bytes of a release string, NUL included: that of struct new_utsname */
 #define LUO_RELEASE_LENGTH		65
 
 #define LUO_SESSION_COMPATIBLE		"luo-session-v1"
+#define LUO_SESSION_COMPATIBLE_PREFIX	"luo-session-v"
 #define LUO_SESSION_COMPAT_LENGTH	16
 
 /**

@@ -245,6 +245,8 @@ TEST_F(watch, debugfs_names_what_is_outgoing)
 	EXPECT_EQ(NULL, strstr(text, "file"));
 }
 
+#define ESCAPED	"a\\x0asession \\x22b\\x22 \\x5cn\\xff"
+
 /* A name cannot look like several lines, or end where it does not */
 TEST_F(watch, names_are_escaped)
 {
@@ -253,10 +255,10 @@ TEST_F(watch, names_are_escaped)
 
 	ASSERT_LE(0, session);
 	ASSERT_EQ(0, debugfs_read("outgoing", text, sizeof(text)));
-	EXPECT_NE(NULL, strstr(text, "session \"a\\x0asession \\x22b\\x22 \\x5cn\\xff\" "));
+	EXPECT_NE(NULL, strstr(text, "session \"" ESCAPED "\" "));
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", session);
 	ASSERT_EQ(0, text_read(path, text, sizeof(text)));
-	EXPECT_NE(NULL, strstr(text, "liveupdate-session:\ta\\x0asession \\x22b\\x22 \\x5cn\\xff\n"));
+	EXPECT_NE(NULL, strstr(text, "liveupdate-session:\t" ESCAPED "\n"));
 	close(session);
 }
 

@@ -435,9 +435,9 @@ static int jump_without(unsigned int nth)
 }
 
 /*
- * The sets "refused" and "failing" jump with little memory, and then with each
- * allocation on the way failing once, and go on from there, until nothing that
- * fails matters any more and the jump succeeds.
+ * The sets "refused", "failing" and "unknown_refused" jump with little memory, and then
+ * with each allocation on the way failing once, and go on from there, until nothing
+ * that fails matters any more and the jump succeeds.
  */
 static int jump_refused(void)
 {
@@ -525,7 +525,8 @@ void sweep_jump_from(unsigned int nth)
 
 static bool is_refused(const char *set)
 {
-	return !strcmp(set, "refused") || !strcmp(set, "failing");
+	return !strcmp(set, "refused") || !strcmp(set, "failing") ||
+	       !strcmp(set, "unknown_refused");
 }
 
 static void next_kernel(char *program, char *set, char **options)
