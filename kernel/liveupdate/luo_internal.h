@@ -331,6 +331,7 @@ int luo_subsystems_encode(struct luo *luo, struct luo_items *items);
  * @state:     protected by luo_sessions.lock
  * @by_name:   in luo_sessions.names, until the session is finished or closed
  * @list:      in luo_sessions.list, likewise
+ * @retrieved: somebody has claimed it in this kernel; protected by luo_sessions.lock
  * @unknown:   fixed; the record, when it is of a version that is not known, or NULL
  * @frozen:    its files are; protected by luo.transition and the freezing worker
  * @lock:      protects all below, and the files
@@ -354,6 +355,7 @@ struct luo_session {
 	enum liveupdate_session_state state;
 	struct rhlist_head by_name;
 	struct list_head list;
+	bool retrieved;
 	struct luo_session_ser *unknown;
 	bool frozen;
 

@@ -408,6 +408,7 @@ static struct luo_session *claim(struct luo_sessions *sessions,
 	if (session->state == LIVEUPDATE_SESSION_CLAIMED)
 		return ERR_PTR(-EINVAL);
 
+	session->retrieved = true;
 	set_state(session, LIVEUPDATE_SESSION_CLAIMED);
 	session_trace(session);
 	return session;
@@ -896,6 +897,33 @@ static int session_carry(struct luo_session *session)
 	return err ?: luo_files_carry(session);
 }
 
+/* Sessions that are named in the log, where there can be thousands */
+#define MAX_NAMED	8
+
+static void session_report_unfinished(const struct luo_session *session)
+{
+	char name[LUO_SHOWN_LENGTH];
+
+	pr_warn("session '%s' was retrieved, and nobody has finished it: it goes on to the next kernel\n",
+		luo_escape(name, sizeof(name), session->name));
+}
+
+/* Whoever retrieves sessions and never finishes them has them for ever */
+static void sessions_report_unfinished(struct luo *luo)
+{
+	struct luo_session *session;
+	u64 nr = 0;
+
+	list_for_each_entry(session, &luo->sessions[LIVEUPDATE_INCOMING].list, list) {
+		if (!is_unfinished(session) || !session->retrieved)
+			continue;
+		if (nr++ < MAX_NAMED)
+			session_report_unfinished(session);
+	}
+	if (nr > MAX_NAMED)
+		pr_warn("and so do %llu more sessions\n", nr - MAX_NAMED);
+}
+
 /**
  * luo_sessions_carry - preserve unfinished incoming sessions for the next kernel
  * @luo: the orchestrator
@@ -919,6 +947,7 @@ int luo_sessions_carry(struct luo *luo)
 			return err;
 		}
 	}
+	sessions_report_unfinished(luo);
 
 	return 0;
 }

@@ -148,7 +148,7 @@ static void file_is_unknown(struct note *note)
 }
 
 /* A jump that is refused after all was carried leaves no trace but in the log */
-static void refuse_once(struct note *note)
+static void name_who_did_not_finish(struct note *note)
 {
 	long before;
 
@@ -156,6 +156,8 @@ static void refuse_once(struct note *note)
 	before = kho_preserved_pages();
 	CHECK_EQ(-90, try_jump());
 	CHECK_EQ(before, kho_preserved_pages());
+	CHECK_EQ(1, times_logged("session 'unknown_file' was retrieved, and nobody"));
+	CHECK_EQ(0, times_logged("session 'unknown_session' was retrieved"));
 	CHECK_EQ(1, times_logged("session 'unknown_file': nothing here handles a file"));
 	OK(mock_steer("clear"));
 	OK(mock_unload());
@@ -163,7 +165,7 @@ static void refuse_once(struct note *note)
 
 UPDATE_TEST(unknown, unknown_file, .timeout = 120,
 	    .stage = { two_files, file_is_unknown, two_files_are_there },
-	    .late = { NULL, refuse_once },
+	    .late = { NULL, name_who_did_not_finish },
 	    .frozen = make_other_file);
 UPDATE_TEST(unknown, unknown_file_is_known_again,
 	    .stage = { NULL, nothing }, .frozen = make_file_again);
