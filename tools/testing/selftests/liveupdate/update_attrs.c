@@ -3,7 +3,8 @@
  * What protects a memfd: that which cannot cross (extended attributes, an access
  * control list, flags of chattr(1); kernels can be built without these), that which
  * changes when it is too late to cross, and the labels of security modules. The sets
- * are "attrs" and, on a kernel that runs Smack, "label".
+ * are "attrs" and, on a kernel that runs Smack, "label", on one that runs SELinux,
+ * "selinux".
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -299,3 +300,45 @@ UPDATE_TEST(label, label_crosses, .data = &small_pages,
 	    .stage = { label_before, label_after });
 UPDATE_TEST(label, label_of_huge_crosses, .data = &huge_pages,
 	    .stage = { label_before, label_after });
+
+/* ---- SELinux, to which nobody has given a policy ---- */
+
+static void selinux_label(int fd, char *label, size_t size)
+{
+	ssize_t len = SYS(fgetxattr(fd, "security.selinux", label, size - 1));
+
+	label[len] = '\0';
+	CHECK(*label);
+}
+
+static void no_policy_before(struct note *note)
+{
+	const unsigned int *flags = test_data();
+	char label[256];
+	int fd;
+
+	if (access("/sys/fs/selinux", F_OK))
+		test_skip("the kernel does not run SELinux");
+	fd = memfd_create("selinux", *flags);
+	if (fd < 0)
+		test_skip("no such memfds on this kernel");
+	SYS(ftruncate(fd, 2 * MIB));
+	selinux_label(fd, label, sizeof(label));
+	note->value[0] = strlen(label);
+	OK(luo_preserve(session_new(note, ""), fd, 1));
+}
+
+static void no_policy_after(struct note *note)
+{
+	int session = session_claim(note, ""), fd = OK(luo_restore(session, 1));
+	char label[256];
+
+	selinux_label(fd, label, sizeof(label));
+	CHECK_EQ(note->value[0], strlen(label));
+	OK(luo_finish(session));
+}
+
+UPDATE_TEST(selinux, no_policy_crosses, .data = &small_pages,
+	    .stage = { no_policy_before, no_policy_after });
+UPDATE_TEST(selinux, no_policy_of_huge_crosses, .data = &huge_pages,
+	    .stage = { no_policy_before, no_policy_after });
