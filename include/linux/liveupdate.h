@@ -142,7 +142,8 @@ struct liveupdate_flb_op_args {
  *
  * All are called in process context and may sleep. For one FLB, calls of @preserve
  * and @unpreserve never overlap, nor do those of @retrieve and @finish. @preserve
- * can ask for what came.
+ * asks for what came and takes it along: the next kernel may know files that this one
+ * does not.
  */
 struct liveupdate_flb_ops {
 	int (*preserve)(struct liveupdate_flb_op_args *args);

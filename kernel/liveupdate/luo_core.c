@@ -383,8 +383,14 @@ EXPORT_SYMBOL_GPL(liveupdate_unregister_flb);
  */
 int liveupdate_flb_get_incoming(struct liveupdate_flb *flb, void **objp)
 {
-	return luo_check_started() ?:
-	       luo_flb_get_incoming(&instance, flb, objp);
+	int err = luo_check_started() ?:
+		  luo_flb_get_incoming(&instance, flb, objp);
+
+	/* It may have been the last thing that waited for somebody */
+	if (!err)
+		luo_transition_settle_later(&instance);
+
+	return err;
 }
 EXPORT_SYMBOL_GPL(liveupdate_flb_get_incoming);
 

@@ -336,6 +336,16 @@ static void file_quarantine(const struct luo_file *lf, int err)
 			   lf->token, lf->session->name);
 }
 
+/* Nothing is wrong with what came, but it cannot be restored here */
+static void file_report_lost(const struct luo_file *lf, int err)
+{
+	char name[LUO_SHOWN_LENGTH];
+
+	pr_err_ratelimited("file %llu of session %s cannot be restored: %pe\n", lf->token,
+			   luo_escape(name, sizeof(name), lf->session->name),
+			   ERR_PTR(err));
+}
+
 static int file_call_retrieve(struct luo_file *lf)
 {
 	struct liveupdate_file_op_args args = op_args(lf, &lf->in);
@@ -347,9 +357,12 @@ static int file_call_retrieve(struct luo_file *lf)
 	if (!err) {
 		lf->file = args.file;
 		lf->status = 1;
-	} else if (err == -EUCLEAN || !lf->handler->ops->retrieve_can_retry) {
+	} else if (err == -EUCLEAN) {
 		lf->status = err;
 		file_quarantine(lf, err);
+	} else if (!lf->handler->ops->retrieve_can_retry) {
+		lf->status = err;
+		file_report_lost(lf, err);
 	}
 
 	return err;

@@ -476,9 +476,10 @@ static bool flb_is_registered(struct luo_flb *state)
 /* Whether something came for it, and nobody here can finish that: it is not here */
 static bool flb_is_unknown(struct luo_flb *state)
 {
-	guard(mutex)(&state->in_lock);
+	lockdep_assert_held(&state->in_lock);
 	in_receive(state);
-	return state->in_left && !state->retrieved && !flb_is_registered(state);
+	return state->in_left && !state->retrieved && !flb_is_registered(state) &&
+	       !READ_ONCE(state->luo->finished);
 }
 
 /**
@@ -497,6 +498,7 @@ bool luo_flbs_unknown(struct luo *luo)
 	if (flb_next_unheard(luo, &cursor, &item))
 		return true;
 	while ((state = luo_flb_next(luo, state))) {
+		guard(mutex)(&state->in_lock);
 		if (flb_is_unknown(state))
 			return true;
 	}
@@ -504,17 +506,39 @@ bool luo_flbs_unknown(struct luo *luo)
 	return false;
 }
 
+/* Whether files of the previous kernel need it, which goes on, anew or as it came */
+static bool flb_goes(struct luo_flb *state, bool unknown, bool *retrieved)
+{
+	guard(mutex)(&state->in_lock);
+	state->goes = flb_is_unknown(state) || (unknown && state->in_left);
+	*retrieved = state->retrieved;
+	return state->goes && state->in.files;
+}
+
+/* It has nothing of what it was to take up, and there is room for one word only */
+static int refuse_both(struct luo_flb *state)
+{
+	struct luo_call call;
+
+	luo_call_start(&call, state->luo, LIVEUPDATE_PHASE_CARRY, LUO_CALL_FLB,
+		       state->compatible, 0);
+	return luo_call_end(&call, -EBUSY);
+}
+
 /*
  * An object that is restored has taken up its memory, so it is preserved anew. What is
- * not restored goes on as it came.
+ * not restored goes on as it came, unless there is a new object.
  */
-static int flb_carry(struct luo_flb *state)
+static int flb_carry(struct luo_flb *state, bool unknown)
 {
+	bool retrieved;
 	int err;
 
-	scoped_guard(mutex, &state->in_lock) {
-		if (!state->retrieved || !state->in.files)
-			return 0;
+	if (!flb_goes(state, unknown, &retrieved))
+		return 0;
+	if (!retrieved) {
+		guard(mutex)(&state->out_lock);
+		return state->out.files ? refuse_both(state) : 0;
 	}
 
 	err = out_add_file(state);
@@ -527,6 +551,8 @@ static void flb_uncarry(struct luo_flb *state)
 	if (state->carried)
 		out_del_file(state);
 	state->carried = false;
+	guard(mutex)(&state->in_lock);
+	state->goes = false;
 }
 
 /* From here on nothing is restored, and no FLB is new; or so no more */
@@ -549,7 +575,6 @@ void luo_flbs_uncarry(struct luo *luo)
 	lockdep_assert_held_write(&luo->transition);
 	while ((state = luo_flb_next(luo, state)))
 		flb_uncarry(state);
-	luo->keeping = false;
 	set_carrying(luo, false);
 }
 
@@ -566,7 +591,8 @@ void luo_flbs_uncarry(struct luo *luo)
  * retrieved from here on, and no FLB can be registered.
  *
  * Context: Process context, luo.transition held for writing.
- * Return: 0, or what an FLB fails with; nothing is kept then.
+ * Return: 0; -EBUSY when an object goes to the next kernel that was made without what
+ * came for it; or what an FLB fails with; nothing is kept then.
  */
 int luo_flbs_carry(struct luo *luo, bool unknown)
 {
@@ -575,9 +601,9 @@ int luo_flbs_carry(struct luo *luo, bool unknown)
 
 	lockdep_assert_held_write(&luo->transition);
 	set_carrying(luo, true);
-	luo->keeping = unknown;
-	while (unknown && !err && (state = luo_flb_next(luo, state)))
-		err = flb_carry(state);
+	/* Those who retrieve one of them now are waited for */
+	while (!err && (state = luo_flb_next(luo, state)))
+		err = flb_carry(state, unknown);
 	if (err)
 		luo_flbs_uncarry(luo);
 
@@ -587,11 +613,8 @@ int luo_flbs_carry(struct luo *luo, bool unknown)
 /* What the next kernel is told of besides the files that are here; no file if nothing */
 static struct luo_flb_side flb_kept(struct luo_flb *state)
 {
-	bool keep = state->luo->keeping || flb_is_unknown(state);
-
 	guard(mutex)(&state->in_lock);
-	in_receive(state);
-	return keep && state->in_left ? state->in : (struct luo_flb_side){};
+	return state->goes ? state->in : (struct luo_flb_side){};
 }
 
 static int flb_encode(struct luo_flb *state, struct luo_items *items)
@@ -862,6 +885,7 @@ static int get_incoming(struct luo_flb *state, void **objp)
 int luo_flb_get_incoming(struct luo *luo, struct liveupdate_flb *flb,
 			 void **objp)
 {
+	struct luo_caller caller;
 	struct luo_flb *state;
 	int err;
 
@@ -876,9 +900,21 @@ int luo_flb_get_incoming(struct luo *luo, struct liveupdate_flb *flb,
 	if (err)
 		return err;
 
+	luo_caller_enter(&luo->callers, &caller);
 	err = get_incoming(state, objp);
+	luo_caller_leave(&luo->callers, &caller);
 	unpin(state);
 	return err;
+}
+
+static void put_incoming(struct luo_flb *state)
+{
+	guard(mutex)(&state->in_lock);
+	if (WARN_ON_ONCE(!state->in.users))
+		return;
+
+	state->in.users--;
+	in_finish(state);
 }
 
 /**
@@ -890,16 +926,14 @@ int luo_flb_get_incoming(struct luo *luo, struct liveupdate_flb *flb,
 void luo_flb_put_incoming(struct liveupdate_flb *flb)
 {
 	struct luo_flb *state = state_of(flb);
+	struct luo_caller caller;
 
 	if (WARN_ON_ONCE(!state))
 		return;
 
-	guard(mutex)(&state->in_lock);
-	if (WARN_ON_ONCE(!state->in.users))
-		return;
-
-	state->in.users--;
-	in_finish(state);
+	luo_caller_enter(&state->luo->callers, &caller);
+	put_incoming(state);
+	luo_caller_leave(&state->luo->callers, &caller);
 }
 
 /**
@@ -926,6 +960,17 @@ int luo_flb_get_outgoing(struct liveupdate_flb *flb, void **objp)
 	return 0;
 }
 
+static void put_outgoing(struct luo_flb *state)
+{
+	guard(mutex)(&state->out_lock);
+	if (WARN_ON_ONCE(!state->out.users))
+		return;
+
+	state->out.users--;
+	if (!in_use(&state->out))
+		out_unpreserve(state);
+}
+
 /**
  * luo_flb_put_outgoing - undo luo_flb_get_outgoing()
  * @flb: the FLB
@@ -935,15 +980,12 @@ int luo_flb_get_outgoing(struct liveupdate_flb *flb, void **objp)
 void luo_flb_put_outgoing(struct liveupdate_flb *flb)
 {
 	struct luo_flb *state = state_of(flb);
+	struct luo_caller caller;
 
 	if (WARN_ON_ONCE(!state))
 		return;
 
-	guard(mutex)(&state->out_lock);
-	if (WARN_ON_ONCE(!state->out.users))
-		return;
-
-	state->out.users--;
-	if (!in_use(&state->out))
-		out_unpreserve(state);
+	luo_caller_enter(&state->luo->callers, &caller);
+	put_outgoing(state);
+	luo_caller_leave(&state->luo->callers, &caller);
 }

@@ -100,6 +100,11 @@ static u32 tree_crc(const void *fdt, const void *sum)
 	return crc32c(crc, fdt + after, fdt_totalsize(fdt) - after);
 }
 
+static size_t nr_items(const struct luo_root *root)
+{
+	return root->subsystems.nr + root->flbs.nr + root->unknown.nr;
+}
+
 /**
  * luo_root_size - bytes that the root of a handover takes at most
  * @root: the root
@@ -109,8 +114,7 @@ static u32 tree_crc(const void *fdt, const void *sum)
 size_t luo_root_size(const struct luo_root *root)
 {
 	/* Tests see to it that this is enough */
-	return 1024 + 192 * (root->subsystems.nr + root->flbs.nr +
-			     root->unknown.nr);
+	return 1024 + 192 * nr_items(root);
 }
 
 /**
@@ -119,12 +123,15 @@ size_t luo_root_size(const struct luo_root *root)
  * @size: bytes there
  * @root: what to write
  *
- * Return: 0, or -ENOSPC when @size is not enough.
+ * Return: 0, -ENOSPC when @size is not enough, or -E2BIG when there is more to hand
+ * over than %LUO_FDT_ITEMS_MAX.
  */
 int luo_root_encode(void *fdt, size_t size, const struct luo_root *root)
 {
 	__be32 *sum;
 
+	if (nr_items(root) > LUO_FDT_ITEMS_MAX)
+		return -E2BIG;
 	if (encode_tree(fdt, size, root))
 		return -ENOSPC;
 
@@ -216,6 +223,21 @@ static int decode_sessions(const void *fdt, struct luo_root *root)
 	       decode_u64(fdt, node, LUO_FDT_SESSIONS_FIRST, &root->sessions);
 }
 
+/* Whoever looks for items takes time for each, and for some walks again at each */
+static int check_items(const void *fdt)
+{
+	int parent, node, nr = 0;
+
+	fdt_for_each_subnode(parent, fdt, 0) {
+		fdt_for_each_subnode(node, fdt, parent) {
+			if (++nr > LUO_FDT_ITEMS_MAX)
+				return -EUCLEAN;
+		}
+	}
+
+	return 0;
+}
+
 static int decode_stamps(const void *fdt, struct luo_root *root)
 {
 	return decode_u64(fdt, 0, LUO_FDT_COUNTER_KHZ, &root->counter_khz) ?:
@@ -249,7 +271,8 @@ static int check_tree(const void *fdt, size_t size)
  *
  * Return: 0; -EPROTONOSUPPORT when it is of a version that this kernel does not
  * know, and there is no telling whether it is damaged; -EUCLEAN when it is no device
- * tree, its checksum is wrong or something in it is missing or malformed.
+ * tree, its checksum is wrong, something in it is missing or malformed, or it has more
+ * than %LUO_FDT_ITEMS_MAX items.
  */
 int luo_root_decode(const void *fdt, size_t size, struct luo_root *root)
 {
@@ -260,7 +283,8 @@ int luo_root_decode(const void *fdt, size_t size, struct luo_root *root)
 	      decode_u64(fdt, 0, LUO_FDT_NUMBER, &root->number) ?:
 	      decode_release(fdt, root) ?:
 	      decode_stamps(fdt, root) ?:
-	      decode_sessions(fdt, root);
+	      decode_sessions(fdt, root) ?:
+	      check_items(fdt);
 	if (err)
 		memset(root, 0, sizeof(*root));
 
@@ -292,7 +316,7 @@ static int first_item(const void *fdt, const char *parent)
 /**
  * luo_item_next - go from item to item of a root
  * @fdt:    a tree that luo_root_decode() took
- * @parent: %LUO_FDT_SUBSYSTEMS or %LUO_FDT_FLBS
+ * @parent: %LUO_FDT_SUBSYSTEMS, %LUO_FDT_FLBS or %LUO_FDT_UNKNOWN
  * @cursor: 0 to begin with
  * @item:   to fill
  *
@@ -335,7 +359,7 @@ void luo_root_version(const void *fdt, struct luo_item *item)
 /**
  * luo_item_find - find an item of a root
  * @fdt:        a tree that luo_root_decode() took, or NULL
- * @parent:     %LUO_FDT_SUBSYSTEMS or %LUO_FDT_FLBS
+ * @parent:     %LUO_FDT_SUBSYSTEMS, %LUO_FDT_FLBS or %LUO_FDT_UNKNOWN
  * @compatible: of the item
  * @item:       to fill
  *

@@ -244,6 +244,7 @@ struct luo_flb_side {
  * @in_left:   something came, and is not finished
  * @retrieved: @in has its object
  * @damaged:   that @in cannot be retrieved is reported
+ * @goes:      a kexec is under way, and @in goes on with it
  * @carried:   @out counts one file more, for files that are not known here; protected
  *             by luo.transition
  * @out_key:   class of @out_lock: callbacks of an FLB may ask for another one
@@ -269,6 +270,7 @@ struct luo_flb {
 	bool in_left __guarded_by(&in_lock);
 	bool retrieved __guarded_by(&in_lock);
 	bool damaged __guarded_by(&in_lock);
+	bool goes __guarded_by(&in_lock);
 	bool carried;
 	struct lock_class_key out_key;
 	struct lock_class_key in_key;
@@ -331,7 +333,8 @@ int luo_subsystems_encode(struct luo *luo, struct luo_items *items);
  * @state:     protected by luo_sessions.lock
  * @by_name:   in luo_sessions.names, until the session is finished or closed
  * @list:      in luo_sessions.list, likewise
- * @retrieved: somebody has claimed it in this kernel; protected by luo_sessions.lock
+ * @retrieved: somebody has claimed it in this kernel; protected by luo_sessions.lock,
+ *             and set with luo.transition held
  * @unknown:   fixed; the record, when it is of a version that is not known, or NULL
  * @frozen:    its files are; protected by luo.transition and the freezing worker
  * @lock:      protects all below, and the files
@@ -640,8 +643,9 @@ struct luo_caller {
 /**
  * struct luo_callers - tasks that may call participants
  * @lock: protects @list
- * @list: of struct luo_caller: of tasks that have luo.transition, and of those that
- *        freeze sessions for one of them
+ * @list: of struct luo_caller: of tasks that have luo.transition, of those that freeze
+ *        sessions for one of them, and of those that ask for FLBs. A task can be in
+ *        it twice
  */
 struct luo_callers {
 	/* see above for what it protects */
@@ -844,9 +848,9 @@ int luo_chardev_register(struct luo *luo);
  * @finished:    FINISH has come; written with @transition and luo_handlers.lock
  *               held, so whoever has one of them can rely on it
  * @carrying:    a kexec is under way, and what no FLB has retrieved stays as it came;
- *               written as @finished
- * @keeping:     files that are not known here go on, and may need any FLB; protected by
- *               @transition
+ *               written with @transition and luo_handlers.lock held, and before each
+ *               luo_flb.in_lock is taken in luo_flbs_carry(), so whoever has one of
+ *               these can rely on it
  * @ready:       boot is through; protected by @transition
  * @changes:     counts changes of @state; protected by @transition
  * @wait:        woken at each
@@ -886,7 +890,6 @@ struct luo {
 	bool settled;
 	bool finished;
 	bool carrying;
-	bool keeping;
 	bool ready;
 	u64 changes;
 	wait_queue_head_t wait;

@@ -272,7 +272,8 @@ void luo_handover_receive_sessions(struct luo *luo)
  * @luo: the orchestrator, frozen
  *
  * Context: Process context, luo.transition held for writing.
- * Return: 0, -ENOMEM, -ENOSPC; -EADDRNOTAVAIL when the next kernel is not told of
+ * Return: 0, -ENOMEM, -ENOSPC; -E2BIG when there is more than a root can have;
+ * -EADDRNOTAVAIL when the next kernel is not told of
  * memory that anybody, not only the orchestrator, hands over to it; -EHWPOISON
  * when memory that it is to start in is broken.
  */

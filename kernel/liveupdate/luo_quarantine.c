@@ -48,7 +48,7 @@ const char *luo_escape(char *to, size_t size, const char *text)
 	return to;
 }
 
-/* Nobody but the previous kernel can have made these: all else can be tried again */
+/* What nobody but the previous kernel can have made: damage, and names given twice */
 static bool error_is_damage(int err)
 {
 	return err == -EUCLEAN || err == -EEXIST;

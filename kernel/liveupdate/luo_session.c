@@ -408,7 +408,6 @@ static struct luo_session *claim(struct luo_sessions *sessions,
 	if (session->state == LIVEUPDATE_SESSION_CLAIMED)
 		return ERR_PTR(-EINVAL);
 
-	session->retrieved = true;
 	set_state(session, LIVEUPDATE_SESSION_CLAIMED);
 	session_trace(session);
 	return session;
@@ -422,6 +421,13 @@ static void unclaim(struct luo_session *session)
 
 	set_state(session, LIVEUPDATE_SESSION_UNCLAIMED);
 	session_trace(session);
+}
+
+/* Somebody is to finish it */
+static void note_retrieved(struct luo_session *session)
+{
+	guard(mutex)(&table_of(session)->lock);
+	session->retrieved = true;
 }
 
 /**
@@ -453,6 +459,7 @@ struct luo_session *luo_session_claim(struct luo *luo, const char *name)
 		return ERR_PTR(err);
 	}
 
+	note_retrieved(session);
 	return session;
 }
 

@@ -27,6 +27,7 @@ static struct mock {
 	char fail_name;		/* for which FLB */
 	bool no_object;		/* preserve makes none */
 	bool asks;		/* preserve asks for what came */
+	bool adds;		/* retrieve registers a subsystem */
 	bool registers;		/* preserve registers another handler, and its FLB */
 } *mock;
 
@@ -86,11 +87,17 @@ static void mock_unpreserve(struct liveupdate_flb_op_args *args)
 	called('U', args);
 }
 
+static const struct liveupdate_subsystem_ops no_ops;
+static struct liveupdate_subsystem nobody = { &no_ops, "nobody" };
+
 static int mock_retrieve(struct liveupdate_flb_op_args *args)
 {
 	KUNIT_EXPECT_EQ(mock->test, args->data, args->flb->compatible[0]);
 	KUNIT_EXPECT_NULL(mock->test, args->obj);
 	args->obj = object_of(args->flb);
+	if (mock->adds)
+		KUNIT_EXPECT_EQ(mock->test,
+				luo_subsystem_add(&mock->luo, &nobody), -EDEADLK);
 	return called('R', args);
 }
 
@@ -714,6 +721,53 @@ static void unknown_goes_on(struct kunit *test)
 	finish_all(test, "Iy");
 }
 
+/* FINISH drops what cannot be retrieved, also where nobody is left to ask */
+static void unknown_until_finished(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+
+	update_and_add(test, 1, 0);
+	del_flbs();
+	KUNIT_EXPECT_TRUE(test, luo_flbs_unknown(luo));
+	finish_all(test, "");
+	KUNIT_EXPECT_FALSE(test, luo_flbs_unknown(luo));
+}
+
+/* Whoever retrieves it may have no transition to wait for, but others would */
+static void adds_subsystem_in_callback(struct kunit *test)
+{
+	update_and_add(test, 1, 0);
+	mock->adds = true;
+	KUNIT_EXPECT_EQ(test, get_incoming(&x), 0);
+	luo_flb_put_incoming(&x);
+	expect_calls(test, "Rx");
+	mock->adds = false;
+	finish(test, &both, "RyIyIx");
+}
+
+/* There is room for one word of it, but two objects that differ */
+static void refuses_both(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+
+	update_and_add(test, 1, 0);
+	KUNIT_EXPECT_EQ(test, luo_flbs_preserve(luo, &only_x), 0);
+	expect_calls(test, "Px");
+	scoped_guard(rwsem_write, &luo->transition)
+		KUNIT_EXPECT_EQ(test, luo_flbs_carry(luo, true), -EBUSY);
+	/* Nothing is held back any more, and with what came it can go */
+	KUNIT_EXPECT_EQ(test, get_incoming(&x), 0);
+	luo_flb_put_incoming(&x);
+	scoped_guard(rwsem_write, &luo->transition) {
+		KUNIT_EXPECT_EQ(test, luo_flbs_carry(luo, true), 0);
+		luo_flbs_uncarry(luo);
+	}
+	expect_calls(test, "Rx");
+	luo_flbs_unpreserve(luo, &only_x);
+	expect_calls(test, "Ux");
+	finish(test, &both, "RyIyIx");
+}
+
 /* Nothing came but FLBs, and all of them are here */
 static void ends_by_itself(struct kunit *test)
 {
@@ -918,6 +972,9 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(count_of_zero),
 	KUNIT_CASE(ends_by_itself),
 	KUNIT_CASE(unknown_goes_on),
+	KUNIT_CASE(unknown_until_finished),
+	KUNIT_CASE(adds_subsystem_in_callback),
+	KUNIT_CASE(refuses_both),
 	KUNIT_CASE(kept_for_unknown_files),
 	KUNIT_CASE(incoming_before_registration),
 	KUNIT_CASE(asked_for_in_vain),

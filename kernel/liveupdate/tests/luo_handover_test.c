@@ -66,6 +66,31 @@ static bool root_is_empty(const struct luo_root *root)
 	return !memchr_inv(root, 0, sizeof(*root));
 }
 
+/* A root that has all the items there can be is read, and one with one more is not */
+static void too_many_items(struct kunit *test)
+{
+	struct luo_root root = sample, decoded;
+	size_t size;
+	void *fdt;
+	int i;
+
+	for (i = 0; i < LUO_FDT_ITEMS_MAX; i++)
+		KUNIT_ASSERT_EQ(test, luo_items_add(&root.flbs, "flb", i, 1), 0);
+	size = luo_root_size(&root);
+	fdt = kvzalloc(size, GFP_KERNEL);
+	if (fdt) {
+		KUNIT_EXPECT_EQ(test, luo_root_encode(fdt, size, &root), 0);
+		KUNIT_EXPECT_EQ(test, luo_root_decode(fdt, size, &decoded), 0);
+	}
+	KUNIT_EXPECT_EQ(test, luo_items_add(&root.subsystems, "one more", 0, 0), 0);
+	if (fdt)
+		KUNIT_EXPECT_EQ(test, luo_root_encode(fdt, size, &root), -E2BIG);
+	KUNIT_EXPECT_NOT_NULL(test, fdt);
+	kvfree(fdt);
+	luo_items_free(&root.flbs);
+	luo_items_free(&root.subsystems);
+}
+
 /* Every byte of the tree turned around, one after the other */
 static void every_byte_damaged(struct kunit *test)
 {
@@ -257,6 +282,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(root_round_trip),
 	KUNIT_CASE(largest_root_fits),
 	KUNIT_CASE(root_without_room),
+	KUNIT_CASE(too_many_items),
 	KUNIT_CASE(every_byte_damaged),
 	KUNIT_CASE(truncated_root),
 	KUNIT_CASE(root_of_another_version),

@@ -699,7 +699,7 @@ static void failed_for_good(struct kunit *test)
 /* Only damage is damage: with liveupdate_on_error=panic, nothing else panics */
 static void failed_is_not_damaged(struct kunit *test)
 {
-	static const int errs[] = { -ENOMEM, -EINTR, -EIO, -EPROTONOSUPPORT };
+	static const int errs[] = { -ENOMEM, -EINTR, -EIO, -EEXIST, -EPROTONOSUPPORT };
 	struct luo_session *session;
 
 	mock->luo.quarantine.panic = true;

@@ -102,6 +102,9 @@
 #define LUO_FDT_UNKNOWN			"unknown"
 #define LUO_FDT_ROOT			"root"
 
+/* Subsystems, objects and roots that there can be in all; a root with more is damaged */
+#define LUO_FDT_ITEMS_MAX		4096
+
 /* Bytes of a release string, NUL included: that of struct new_utsname */
 #define LUO_RELEASE_LENGTH		65
 
