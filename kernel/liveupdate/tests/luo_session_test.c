@@ -502,6 +502,24 @@ static void left_while_busy(struct kunit *test)
 	nothing_is_left(test);
 }
 
+/* Who finished the last session was killed before it could end the update */
+static void settled_by_worker(struct kunit *test)
+{
+	struct luo_session *session;
+
+	receive(test, "r", 1, mock_handler.compatible);
+	session = claim("r");
+	scoped_guard(rwsem_read, &mock->luo.transition)
+		KUNIT_EXPECT_EQ(test, luo_session_finish(session), 0);
+	release(session);
+	KUNIT_EXPECT_EQ(test, mock->luo.state, LIVEUPDATE_STATE_UPDATED);
+	mock->luo.unsettled = true;
+	luo_transition_left_over(&mock->luo.left_over);
+	KUNIT_EXPECT_FALSE(test, mock->luo.unsettled);
+	EXPECT_CALLS(test, "I1");
+	nothing_is_left(test);
+}
+
 /* It would wait for the transition that it is called in */
 static void registers_in_callback(struct kunit *test)
 {
@@ -974,6 +992,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(freeze_is_taken_back),
 	KUNIT_CASE(ids_are_of_handlers),
 	KUNIT_CASE(left_while_busy),
+	KUNIT_CASE(settled_by_worker),
 	KUNIT_CASE(registers_in_callback),
 	KUNIT_CASE(names),
 	KUNIT_CASE(session_limit),
