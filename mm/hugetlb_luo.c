@@ -55,12 +55,15 @@
 #include "hugetlb_luo.h"
 #include "memfd_luo.h"
 
+static struct liveupdate_file_handler hugetlb_luo_handler;
+
 /* ---- Outgoing ---- */
 
 static bool hugetlb_luo_can_preserve(struct liveupdate_file_handler *handler,
 				     struct file *file)
 {
-	return is_file_hugepages(file);
+	/* What is preserved is of the latest version */
+	return handler == &hugetlb_luo_handler && is_file_hugepages(file);
 }
 
 static unsigned long hugetlb_luo_get_id(struct file *file)
@@ -75,9 +78,14 @@ static bool is_huge_memfd(const struct file *file)
 	       memfd_luo_is_memfd(file);
 }
 
-static int label_get(struct hugetlb_luo_out *out, const struct file *file)
+/* A file that came without one, in a record that has none, goes on without one */
+static int label_get(struct hugetlb_luo_out *out, struct liveupdate_file_op_args *args)
 {
-	return memfd_luo_label_get(memfd_luo_label_of(out->ser), file_inode(file));
+	if (args->handler != &hugetlb_luo_handler)
+		return 0;
+
+	return memfd_luo_label_get(memfd_luo_label_of(out->ser),
+				   file_inode(args->file));
 }
 
 static int hugetlb_luo_preserve(struct liveupdate_file_op_args *args)
@@ -99,7 +107,8 @@ static int hugetlb_luo_preserve(struct liveupdate_file_op_args *args)
 	err = hugetlbfs_freeze_size(inode, true);
 	if (err)
 		goto destroy;
-	err = label_get(out, args->file) ?: hugetlb_luo_keep(out, args->file);
+	out->waited = args->waited;
+	err = label_get(out, args) ?: hugetlb_luo_keep(out, args->file);
 	if (err)
 		goto thaw;
 
@@ -139,17 +148,18 @@ static struct memfd_gate *gate_of(const struct file *file)
 }
 
 /* What protects the file changes no more, and is written down */
-static int keep_attrs(struct hugetlb_luo_out *out, struct file *file)
+static int keep_attrs(struct hugetlb_luo_out *out, struct liveupdate_file_op_args *args)
 {
-	int err = memfd_gate_hold(gate_of(file), MEMFD_HOLD_ALL);
+	struct memfd_gate *gate = gate_of(args->file);
+	int err = memfd_gate_hold(gate, MEMFD_HOLD_ALL);
 
 	if (err)
 		return err;
 
-	memfd_luo_attrs_get(&out->ser->attrs, file);
-	err = label_get(out, file);
+	memfd_luo_attrs_get(&out->ser->attrs, args->file);
+	err = label_get(out, args);
 	if (err)
-		memfd_gate_hold(gate_of(file), MEMFD_HOLD_NOTHING);
+		memfd_gate_hold(gate, MEMFD_HOLD_NOTHING);
 
 	return err;
 }
@@ -166,10 +176,11 @@ static int hugetlb_luo_freeze(struct liveupdate_file_op_args *args)
 	int err;
 
 	hugetlb_freeze_holes(inode, true);
+	out->waited = args->waited;
 	err = hugetlb_luo_keep_late(out, args->file);
 	if (err)
 		goto thaw;
-	err = keep_attrs(out, args->file);
+	err = keep_attrs(out, args);
 	if (err)
 		goto unkeep;
 
@@ -259,8 +270,12 @@ static int hugetlb_luo_retrieve(struct liveupdate_file_op_args *args)
 {
 	struct hugetlb_luo_in *in = args->private_data;
 	struct file *file;
+	int err;
 
 	if (!in) {
+		err = hugetlb_luo_in_try_label(args->serialized_data);
+		if (err)
+			return err;
 		in = incoming_new(args->serialized_data);
 		if (IS_ERR(in))
 			return PTR_ERR(in);
@@ -327,9 +342,16 @@ static struct liveupdate_file_handler hugetlb_luo_handler = {
 	.compatible	= HUGETLB_LUO_COMPATIBLE,
 };
 
+/* What kernels wrote that did not know of labels */
+static struct liveupdate_file_handler hugetlb_luo_old_handler = {
+	.ops		= &hugetlb_luo_ops,
+	.compatible	= HUGETLB_LUO_OLD_COMPATIBLE,
+};
+
 static int __init hugetlb_luo_init(void)
 {
-	int err = liveupdate_register_file_handler(&hugetlb_luo_handler);
+	int err = liveupdate_register_file_handler(&hugetlb_luo_handler) ?:
+		  liveupdate_register_file_handler(&hugetlb_luo_old_handler);
 
 	if (!err)
 		hugetlb_luo_pool_setup();

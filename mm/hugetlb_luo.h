@@ -48,6 +48,7 @@ struct hugetlb_luo_records {
  * @late:    those that came after, found when it is frozen
  * @regions: where it has pages or reserved some, filled when it is frozen
  * @pages:   sum of kept and late
+ * @waited:  of the callback under way, see struct liveupdate_file_op_args
  *
  * All is protected by the lock of the file's session.
  */
@@ -58,6 +59,7 @@ struct hugetlb_luo_out {
 	struct hugetlb_luo_records late;
 	struct hugetlb_luo_records regions;
 	u64 pages;
+	struct liveupdate_waited *waited;
 };
 
 /**
@@ -90,6 +92,7 @@ void hugetlb_luo_unkeep(struct hugetlb_luo_out *out);
 int hugetlb_luo_keep_late(struct hugetlb_luo_out *out, struct file *file);
 void hugetlb_luo_unkeep_late(struct hugetlb_luo_out *out);
 
+int hugetlb_luo_in_try_label(u64 phys);
 int hugetlb_luo_in_init(struct hugetlb_luo_in *in, u64 phys);
 void hugetlb_luo_in_destroy(struct hugetlb_luo_in *in);
 int hugetlb_luo_fill(struct hugetlb_luo_in *in, struct file *file,

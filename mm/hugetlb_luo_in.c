@@ -15,6 +15,7 @@
 #include <linux/sched/signal.h>
 #include <linux/string.h>
 #include <linux/xarray.h>
+#include <uapi/linux/memfd.h>
 
 #include "hugetlb_luo.h"
 #include "internal.h"
@@ -39,6 +40,35 @@ static bool take_chains(struct hugetlb_luo_in *in)
 			  sizeof(struct hugetlb_luo_extent)) &&
 	       take_chain(&ser->regions, &in->regions,
 			  sizeof(struct hugetlb_luo_region));
+}
+
+/**
+ * hugetlb_luo_in_try_label - see whether a file that came can have its label here
+ * @phys: physical address of its record, which is not trusted
+ *
+ * Nothing is taken out of KHO, so that it can go on as it came.
+ *
+ * Context: May sleep.
+ * Return: 0, also when it is damaged: hugetlb_luo_in_init() tells; or as
+ * memfd_luo_label_try().
+ */
+int hugetlb_luo_in_try_label(u64 phys)
+{
+	const struct hugetlb_luo_ser *ser;
+	struct hstate *h;
+
+	if (!phys || kho_preserved_whole(phys) != 0)
+		return 0;
+
+	ser = phys_to_virt(phys);
+	h = hugetlb_luo_ser_ok(ser) ? size_to_hstate(hugetlb_luo_page_size(ser)) :
+				      NULL;
+	/* That there are no such pages is told by who makes the file */
+	if (!h)
+		return 0;
+
+	return memfd_luo_label_try(memfd_luo_label_of(ser), MFD_HUGETLB |
+				   huge_page_shift(h) << MFD_HUGE_SHIFT);
 }
 
 /**

@@ -276,9 +276,13 @@ static int preserve_page(struct file *file, struct hugetlb_luo_out *out,
 	do {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		err = settle_page(file->f_mapping, index, patience) ?:
-		      pin_page(file, out, extents, index);
 		cond_resched();
+		err = settle_page(file->f_mapping, index, patience);
+		if (err)
+			continue;
+		err = pin_page(file, out, extents, index);
+		if (err == -EAGAIN)
+			err = memfd_luo_await_use(patience) ?: -EAGAIN;
 	} while (err == -EAGAIN);
 
 	return err;
@@ -358,7 +362,10 @@ static int collect(struct file *file, struct hugetlb_luo_out *out,
 {
 	unsigned int order = out->h->order;
 	pgoff_t end = pages_of_file(out, file) << order;
-	struct memfd_luo_patience patience = { .in_all = extents != &out->kept };
+	struct memfd_luo_patience patience = {
+		.in_all = extents != &out->kept,
+		.waited = out->waited,
+	};
 	struct kept_walk kept = {};
 	pgoff_t index = 0;
 	int err;

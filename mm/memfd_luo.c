@@ -48,12 +48,20 @@
 
 #include "memfd_luo.h"
 
+static struct liveupdate_file_handler memfd_luo_handler;
+
 /* ---- Outgoing ---- */
 
-/* In charge of all that looks like shared memory, to refuse with a reason */
+/*
+ * In charge of all that looks like shared memory, to refuse with a reason. What is
+ * preserved is of the latest version.
+ */
 static bool memfd_luo_can_preserve(struct liveupdate_file_handler *handler,
 				   struct file *file)
 {
+	if (handler != &memfd_luo_handler)
+		return false;
+
 	return shmem_file(file) || (is_file_hugepages(file) &&
 				    !IS_ENABLED(CONFIG_LIVEUPDATE_HUGETLB));
 }
@@ -139,9 +147,14 @@ static void memfd_luo_unannounce(struct liveupdate_file_op_args *args)
 	unhold_extra(args);
 }
 
-static int label_get(struct memfd_luo_out *out, const struct file *file)
+/* A file that came without one, in a record that has none, goes on without one */
+static int label_get(struct memfd_luo_out *out, struct liveupdate_file_op_args *args)
 {
-	return memfd_luo_label_get(memfd_luo_label_of(out->ser), file_inode(file));
+	if (args->handler != &memfd_luo_handler)
+		return 0;
+
+	return memfd_luo_label_get(memfd_luo_label_of(out->ser),
+				   file_inode(args->file));
 }
 
 static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
@@ -171,7 +184,8 @@ static int memfd_luo_preserve(struct liveupdate_file_op_args *args)
 		goto thaw;
 	/* What fills holes later is to be pinned, too */
 	shmem_set_pinnable(inode, SHMEM_PINNABLE_FIRST);
-	err = label_get(out, args->file) ?: memfd_luo_keep(out, args->file);
+	out->kept.patience.waited = args->waited;
+	err = label_get(out, args) ?: memfd_luo_keep(out, args->file);
 	if (err)
 		goto release;
 
@@ -194,7 +208,8 @@ static void memfd_luo_unpreserve(struct liveupdate_file_op_args *args)
 	struct memfd_luo_out *out = args->private_data;
 
 	memfd_luo_unkeep(out);
-	memfd_luo_unannounce(args);
+	if (!args->announced)
+		memfd_luo_unannounce(args);
 	shmem_freeze_size(file_inode(args->file), false);
 	outgoing_free(out);
 }
@@ -207,17 +222,18 @@ static u64 memfd_luo_get_bytes(struct liveupdate_file_op_args *args)
 }
 
 /* What protects the file changes no more, and is written down */
-static int keep_attrs(struct memfd_luo_out *out, struct file *file)
+static int keep_attrs(struct memfd_luo_out *out, struct liveupdate_file_op_args *args)
 {
-	int err = memfd_gate_hold(gate_of(file), MEMFD_HOLD_ALL);
+	struct memfd_gate *gate = gate_of(args->file);
+	int err = memfd_gate_hold(gate, MEMFD_HOLD_ALL);
 
 	if (err)
 		return err;
 
-	memfd_luo_attrs_get(&out->ser->attrs, file);
-	err = label_get(out, file);
+	memfd_luo_attrs_get(&out->ser->attrs, args->file);
+	err = label_get(out, args);
 	if (err)
-		memfd_gate_hold(gate_of(file), MEMFD_HOLD_EXTRA);
+		memfd_gate_hold(gate, MEMFD_HOLD_EXTRA);
 
 	return err;
 }
@@ -233,10 +249,11 @@ static int memfd_luo_freeze(struct liveupdate_file_op_args *args)
 	int err;
 
 	shmem_freeze_holes(inode, true);
+	out->late.patience.waited = args->waited;
 	err = memfd_luo_keep_late(out, args->file);
 	if (err)
 		goto thaw;
-	err = keep_attrs(out, args->file);
+	err = keep_attrs(out, args);
 	if (err)
 		goto unkeep;
 
@@ -314,8 +331,12 @@ static int memfd_luo_retrieve(struct liveupdate_file_op_args *args)
 {
 	struct memfd_luo_in *in = args->private_data;
 	struct file *file;
+	int err;
 
 	if (!in) {
+		err = memfd_luo_in_try_label(args->serialized_data);
+		if (err)
+			return err;
 		in = incoming_new(args->serialized_data);
 		if (IS_ERR(in))
 			return PTR_ERR(in);
@@ -385,9 +406,16 @@ static struct liveupdate_file_handler memfd_luo_handler = {
 	.compatible	= MEMFD_LUO_COMPATIBLE,
 };
 
+/* What kernels wrote that did not know of labels */
+static struct liveupdate_file_handler memfd_luo_old_handler = {
+	.ops		= &memfd_luo_ops,
+	.compatible	= MEMFD_LUO_OLD_COMPATIBLE,
+};
+
 static int __init memfd_luo_init(void)
 {
-	int err = liveupdate_register_file_handler(&memfd_luo_handler);
+	int err = liveupdate_register_file_handler(&memfd_luo_handler) ?:
+		  liveupdate_register_file_handler(&memfd_luo_old_handler);
 
 	/* Live update being off is no failure */
 	return err == -EOPNOTSUPP ? 0 : err;

@@ -121,6 +121,7 @@ int memfd_luo_keep_late(struct memfd_luo_out *out, struct file *file);
 void memfd_luo_unkeep_late(struct memfd_luo_out *out);
 void memfd_luo_out_seal(struct memfd_luo_out *out);
 
+int memfd_luo_in_try_label(u64 phys);
 int memfd_luo_in_init(struct memfd_luo_in *in, u64 phys);
 void memfd_luo_in_destroy(struct memfd_luo_in *in);
 int memfd_luo_fill(struct inode *inode, struct memfd_luo_in *in);
@@ -132,6 +133,7 @@ void memfd_luo_attrs_get(struct memfd_luo_attrs *attrs, struct file *file);
 int memfd_luo_attrs_set(struct file *file, const struct memfd_luo_attrs *attrs);
 int memfd_luo_label_get(struct memfd_luo_label *label, struct inode *inode);
 int memfd_luo_label_set(struct inode *inode, const struct memfd_luo_label *label);
+int memfd_luo_label_try(const struct memfd_luo_label *label, unsigned int flags);
 struct file *memfd_luo_open_as_was(struct file *file,
 				   const struct memfd_luo_attrs *attrs);
 

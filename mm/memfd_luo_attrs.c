@@ -132,9 +132,9 @@ static bool has_label(struct inode *inode, const struct memfd_luo_label *label)
  * Without the label it could be open to more tasks than it was.
  *
  * Context: May sleep.
- * Return: 0, also when @label is empty; -EOPNOTSUPP when no security module here gives
- * labels; -EACCES when the module does not keep the label, as long as its policy is
- * not loaded, for example; or why the module does not take it.
+ * Return: 0, also when @label is empty; -EACCES when no security module here gives
+ * labels, or one gives another label than this, as long as its policy is not loaded,
+ * for example; or -ENOMEM.
  */
 int memfd_luo_label_set(struct inode *inode, const struct memfd_luo_label *label)
 {
@@ -147,10 +147,35 @@ int memfd_luo_label_set(struct inode *inode, const struct memfd_luo_label *label
 	err = security_inode_notifysecctx(inode, (void *)label->text,
 					  strlen(label->text));
 	inode_unlock(inode);
-	if (!err && !has_label(inode, label))
-		err = -EACCES;
+	if (err == -ENOMEM)
+		return err;
 
-	return err;
+	return !err && has_label(inode, label) ? 0 : -EACCES;
+}
+
+/**
+ * memfd_luo_label_try - see whether a memfd can have a label here
+ * @label: of a record that is not trusted, and still belongs to KHO
+ * @flags: that memfd_create(2) makes such a memfd with
+ *
+ * Context: May sleep.
+ * Return: as memfd_luo_label_set(), or why there is no memfd to try it on; 0 when the
+ * label is damaged, which whoever takes up the record finds out.
+ */
+int memfd_luo_label_try(const struct memfd_luo_label *label, unsigned int flags)
+{
+	struct file *file __free(fput) = NULL;
+	/* Somebody else can take up the record, and free it */
+	const struct memfd_luo_label copy = *label;
+
+	if (!memfd_luo_label_ok(&copy) || !copy.text[0])
+		return 0;
+
+	file = memfd_alloc_file("memfd:", flags);
+	if (IS_ERR(file))
+		return PTR_ERR(no_free_ptr(file));
+
+	return memfd_luo_label_set(file_inode(file), &copy);
 }
 
 /**

@@ -13,6 +13,7 @@
 #include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
+#include <uapi/linux/memfd.h>
 
 #include "memfd_luo.h"
 #include "memfd_luo_lazy.h"
@@ -31,6 +32,30 @@ static int take_extents(const struct memfd_luo_extents *extents,
 		return -EUCLEAN;
 
 	return 0;
+}
+
+/**
+ * memfd_luo_in_try_label - see whether a memfd that came can have its label here
+ * @phys: where its head should be
+ *
+ * Nothing is taken out of KHO, so that it can go on as it came.
+ *
+ * Context: May sleep.
+ * Return: 0, also when it is damaged: memfd_luo_in_init() tells; or as
+ * memfd_luo_label_try().
+ */
+int memfd_luo_in_try_label(u64 phys)
+{
+	const struct memfd_luo_ser *ser;
+
+	if (!phys || kho_preserved_whole(phys) != 0)
+		return 0;
+
+	ser = phys_to_virt(phys);
+	if (!memfd_luo_ser_ok(ser) || !memfd_luo_may_have_label(ser))
+		return 0;
+
+	return memfd_luo_label_try(memfd_luo_label_of(ser), MFD_ALLOW_SEALING);
 }
 
 /**

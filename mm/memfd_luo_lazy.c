@@ -556,13 +556,18 @@ void memfd_luo_lazy_commit(struct inode *inode)
  * @entry: told of them, and was taken out of the page cache by the caller
  * @nr:    pages
  *
- * Context: Any that allows to free pages.
+ * A large folio with broken memory is given to nobody, as it would be given whole.
+ *
+ * Context: May sleep.
  */
 void memfd_luo_lazy_free(struct inode *inode, void *entry, unsigned long nr)
 {
 	struct folio *first = first_folio(entry);
-	unsigned long folios = folio_test_large(first) ? 1 : nr;
+	bool large = folio_test_large(first);
+	unsigned long folios = large ? 1 : nr;
 
+	if (large && memfd_luo_is_broken(folio_pfn(first), nr))
+		folios = 0;
 	/* Without its reference, a folio is not to be looked at */
 	for (unsigned long i = 0; i < folios; i++)
 		folio_put(folio_behind(first, i));

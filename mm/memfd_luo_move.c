@@ -14,6 +14,7 @@
 #include <linux/gfp.h>
 #include <linux/jiffies.h>
 #include <linux/kexec_handover.h>
+#include <linux/liveupdate.h>
 #include <linux/list.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
@@ -124,6 +125,18 @@ int memfd_luo_make_room(unsigned long nr)
 
 /* ---- Pages in use ---- */
 
+/* false when time is up for this call, or for all of a transition */
+static bool patience_spend(struct memfd_luo_patience *patience, unsigned int time)
+{
+	if (patience->waited)
+		return liveupdate_count_wait(patience->waited, time);
+	if (patience->spent >= LIVEUPDATE_WAIT_MAX)
+		return false;
+
+	patience->spent += time;
+	return true;
+}
+
 /**
  * memfd_luo_await_use - wait a moment for those who use a page
  * @patience: how long that may go on
@@ -132,13 +145,16 @@ int memfd_luo_make_room(unsigned long nr)
  * long.
  *
  * Context: May sleep.
- * Return: 0: look again; -EBUSY after a second; -EINTR when the task is killed.
+ * Return: 0: look again; -EBUSY after a second for a page, or %LIVEUPDATE_WAIT_MAX in
+ * all; -EINTR when the task is killed.
  */
 int memfd_luo_await_use(struct memfd_luo_patience *patience)
 {
 	if (!patience->until)
 		patience->until = (jiffies + USE_TIME) | 1;
 	else if (time_after(jiffies, patience->until))
+		return -EBUSY;
+	if (!patience_spend(patience, USE_LOOK))
 		return -EBUSY;
 
 	schedule_timeout_killable(USE_LOOK);
@@ -219,12 +235,12 @@ static unsigned long row_needs(struct address_space *mapping, pgoff_t index)
 	return 1UL << xa_get_order(&mapping->i_pages, index);
 }
 
-/* The folio of a page that exists, with a reference: brought in, if it is not */
+/* The folio of a page, if that exists, with a reference: brought in, if it is not */
 static struct folio *row_folio(struct address_space *mapping, pgoff_t index)
 {
 	gfp_t gfp = mapping_gfp_mask(mapping) | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
 	unsigned int flags = memalloc_pin_save();
-	struct folio *folio = shmem_read_folio_gfp(mapping, index, gfp);
+	struct folio *folio = shmem_existing_folio_gfp(mapping, index, gfp);
 
 	memalloc_pin_restore(flags);
 	return folio;
@@ -288,6 +304,11 @@ static int move_collect(struct move *move, struct address_space *mapping,
 		if (err)
 			return err;
 		folio = row_folio(mapping, start);
+		/* A clean one, which reclaim has taken meanwhile */
+		if (folio == ERR_PTR(-ENOENT)) {
+			start++;
+			continue;
+		}
 		if (IS_ERR(folio))
 			return PTR_ERR(folio);
 		start = folio_next_index(folio);

@@ -10,15 +10,20 @@
 
 struct file;
 struct folio;
+struct liveupdate_waited;
 
 /**
  * struct memfd_luo_patience - with those who use pages that have to move
  * @until:  when they have had their time, in jiffies, or 0 while none was met
  * @in_all: it is for all pages together, as the jump waits
+ * @spent:  jiffies that were waited for them in all
+ * @waited: the same of all files in a transition, or NULL
  */
 struct memfd_luo_patience {
 	unsigned long until;
 	bool in_all;
+	unsigned int spent;
+	struct liveupdate_waited *waited;
 };
 
 /* Those of a page have let go: others get time of their own */

@@ -7,10 +7,12 @@
 #ifndef _LINUX_LIVEUPDATE_H
 #define _LINUX_LIVEUPDATE_H
 
+#include <linux/atomic.h>
 #include <linux/compiler.h>
 #include <linux/errno.h>
 #include <linux/kexec_handover.h>
 #include <linux/kho/abi/luo.h>
+#include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/types.h>
 
@@ -20,6 +22,21 @@ struct liveupdate_flb;
 struct liveupdate_subsystem;
 struct luo_flb;
 struct module;
+
+/* Jiffies after which a transition waits no more for those who use what is saved */
+#define LIVEUPDATE_WAIT_MAX	(10 * HZ)
+
+/**
+ * struct liveupdate_waited - time that was waited for those who use what is saved
+ * @sum:   jiffies, of all who wait in the transition; at the same time counts once
+ * @until: up to where it is counted, in jiffies
+ */
+struct liveupdate_waited {
+	atomic_t sum;
+	unsigned long until;
+};
+
+bool liveupdate_count_wait(struct liveupdate_waited *waited, unsigned int time);
 
 /**
  * struct liveupdate_file_op_args - what a file handler's callback gets
@@ -37,6 +54,10 @@ struct module;
  *                   kept for retrieve and finish when retrieve sets it
  * @damaged:         set by finish of a file that was not retrieved: it turned out
  *                   that what came is damaged, and what belongs to it is not freed
+ * @announced:       for unpreserve: the file stays announced, and what announce has done
+ *                   stays done
+ * @waited:          in a transition: how long its callbacks have waited for others who
+ *                   use what is saved; see liveupdate_count_wait(). NULL otherwise
  */
 struct liveupdate_file_op_args {
 	struct liveupdate_file_handler *handler;
@@ -45,6 +66,8 @@ struct liveupdate_file_op_args {
 	u64 serialized_data;
 	void *private_data;
 	bool damaged;
+	bool announced;
+	struct liveupdate_waited *waited;
 };
 
 /**

@@ -145,8 +145,8 @@ void luo_callers_init(struct luo_callers *callers)
  * @callers: all that may
  * @caller:  to fill; must stay until luo_caller_leave()
  *
- * Context: Process context, luo.transition held by the task, or by one that waits
- * for it.
+ * Context: Process context. What the task calls may wait for luo.transition, or be
+ * waited for by the task that holds it.
  */
 void luo_caller_enter(struct luo_callers *callers, struct luo_caller *caller)
 {

@@ -19,9 +19,11 @@
 
 #define pr_fmt(fmt) "liveupdate: " fmt
 
+#include <linux/atomic.h>
 #include <linux/errno.h>
 #include <linux/export.h>
 #include <linux/init.h>
+#include <linux/jiffies.h>
 #include <linux/kexec_handover.h>
 #include <linux/kstrtox.h>
 #include <linux/limits.h>
@@ -294,6 +296,29 @@ int liveupdate_reboot(void)
 {
 	return enabled ? luo_transition_reboot(&instance) : kho_check_jump();
 }
+
+/**
+ * liveupdate_count_wait - count that somebody is about to wait
+ * @waited: of the transition
+ * @time:   how long, in jiffies
+ *
+ * Context: Any.
+ * Return: true, or false when there was %LIVEUPDATE_WAIT_MAX of that already: do not
+ * wait.
+ */
+bool liveupdate_count_wait(struct liveupdate_waited *waited, unsigned int time)
+{
+	unsigned long now = jiffies, until = READ_ONCE(waited->until);
+
+	if (atomic_read(&waited->sum) >= LIVEUPDATE_WAIT_MAX)
+		return false;
+	if (time_after_eq(now, until) &&
+	    cmpxchg(&waited->until, until, now + time) == until)
+		atomic_add(time, &waited->sum);
+
+	return true;
+}
+EXPORT_SYMBOL_GPL(liveupdate_count_wait);
 
 /**
  * liveupdate_register_file_handler - take charge of a type of files

@@ -11,6 +11,7 @@
 #define pr_fmt(fmt) "liveupdate: " fmt
 
 #include <linux/crc32.h>
+#include <linux/cred.h>
 #include <linux/errno.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -211,7 +212,7 @@ static int file_take_id(struct luo_file *lf)
 	if (lf->has_id)
 		return 0;
 
-	lf->id.handler = lf->handler;
+	lf->id.ops = lf->handler->ops;
 	lf->id.id = id_of(lf->handler, lf->file);
 	err = rhashtable_lookup_insert_fast(&files_of(lf->session)->ids,
 					    &lf->by_id, id_params);
@@ -233,7 +234,11 @@ static void file_drop_id(struct luo_file *lf)
 static struct liveupdate_file_op_args op_args(const struct luo_file *lf,
 					      const struct luo_word *word)
 {
+	struct luo *luo = lf->session->luo;
+
 	return (struct liveupdate_file_op_args) {
+		.announced = lf->announced,
+		.waited = luo->in_transition ? &luo->waited : NULL,
 		.handler = lf->handler,
 		.retrieve_status = lf->status,
 		.file = lf->file,
@@ -629,7 +634,10 @@ int luo_files_prepare(struct luo_session *session)
 	return err;
 }
 
-/* It was announced once before, so it is again, or almost */
+/*
+ * Nobody can come in between who keeps it from being announced: what announcing has done
+ * stays done, see struct liveupdate_file_op_args.
+ */
 static void file_back_to_announced(struct luo_file *lf)
 {
 	file_unpreserve(lf);
@@ -655,6 +663,7 @@ void luo_files_cancel(struct luo_session *session)
 
 static void remove_file(struct luo_file *lf)
 {
+	lf->announced = false;
 	if (lf->preserved)
 		file_unpreserve(lf);
 	else
@@ -1026,13 +1035,13 @@ static bool file_wants_carry(const struct luo_file *lf)
 	return !lf->carried && lf->status >= 0;
 }
 
-/* Of what nothing here handles, the next kernel gets the record as it came */
-static void file_carry_unknown(struct luo_file *lf)
+/* What only another kernel can make a file of goes there as its record came */
+static void file_carry_as_came(struct luo_file *lf, const char *why)
 {
 	char name[LUO_SHOWN_LENGTH];
 
-	pr_warn_ratelimited("session '%s': nothing here handles a file of type '%s', it goes on as it came\n",
-			    luo_escape(name, sizeof(name), lf->session->name),
+	pr_warn_ratelimited("session '%s': %s a file of type '%s', it goes on as it came\n",
+			    luo_escape(name, sizeof(name), lf->session->name), why,
 			    lf->compatible);
 	lf->out.data = lf->in.data;
 	lf->unknown = true;
@@ -1045,12 +1054,19 @@ static int file_carry(struct luo_file *lf)
 	int err;
 
 	call_start(&call, lf, LIVEUPDATE_PHASE_CARRY);
-	err = file_restore(lf);
+	/* It is the kernel that wants it, not the task that reboots */
+	scoped_with_kernel_creds()
+		err = file_restore(lf);
 	/* It is in quarantine, and there is nothing to carry */
 	if (err == -EUCLEAN)
 		return luo_call_end(&call, 0);
 	if (!lf->handler) {
-		file_carry_unknown(lf);
+		file_carry_as_came(lf, "nothing here handles");
+		return luo_call_end(&call, 0);
+	}
+	/* Another kernel may be able to, and nothing of it is taken up */
+	if (err == -EACCES && !lf->status && !lf->in.private_data) {
+		file_carry_as_came(lf, "this kernel cannot protect");
 		return luo_call_end(&call, 0);
 	}
 	if (!err)
@@ -1065,7 +1081,8 @@ static int file_carry(struct luo_file *lf)
  * luo_files_carry - preserve the files of an incoming session for the next kernel
  * @session: the session, decoded
  *
- * A file that nothing here handles goes on as it came.
+ * A file that nothing here handles goes on as it came, and so does one that its handler
+ * refuses with EACCES, as long as it has taken up nothing of it.
  *
  * Context: Process context, luo.transition held for writing.
  * Return: 0, or why the first file that could not be carried could not; none is

@@ -510,7 +510,9 @@ bool luo_flbs_unknown(struct luo *luo)
 static bool flb_goes(struct luo_flb *state, bool unknown, bool *retrieved)
 {
 	guard(mutex)(&state->in_lock);
-	state->goes = flb_is_unknown(state) || (unknown && state->in_left);
+	/* What is damaged is in quarantine, and goes nowhere */
+	state->goes = !state->damaged &&
+		      (flb_is_unknown(state) || (unknown && state->in_left));
 	*retrieved = state->retrieved;
 	return state->goes && state->in.files;
 }

@@ -448,11 +448,12 @@ struct luo_word {
 
 /**
  * struct luo_file_id - what tells that two files are the same object
- * @handler: who says so: others may call other objects the same
- * @id:      what it says
+ * @ops: whose get_id says so: others may call other objects the same. Handlers that
+ *       differ in the versions that they read can share these
+ * @id:  what it says
  */
 struct luo_file_id {
-	const struct liveupdate_file_handler *handler;
+	const struct liveupdate_file_ops *ops;
 	unsigned long id;
 };
 
@@ -871,6 +872,8 @@ int luo_chardev_register(struct luo *luo);
  * @blackout:    times of the update that started this kernel
  * @phase_ns:    how long each phase took when it last ran; protected by
  *               @transition, and read without it
+ * @in_transition: a transition is under way; protected by @transition
+ * @waited:      for those who use what is saved, in this transition
  * @left_over:   does what tasks that cannot wait for @transition left undone
  * @unsettled:   so that luo_transition_settle() is to be called again
  * @callers:     who may be in a callback
@@ -904,6 +907,8 @@ struct luo {
 	u64 reboot_at;
 	struct luo_blackout blackout;
 	u64 phase_ns[LIVEUPDATE_PHASE_FINISH + 1];
+	bool in_transition;
+	struct liveupdate_waited waited;
 	struct work_struct left_over;
 	bool unsettled;
 	struct luo_callers callers;

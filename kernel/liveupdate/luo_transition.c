@@ -292,10 +292,17 @@ static void update_settle_rest(struct luo *luo)
 
 /* ---- Who sends them ---- */
 
+static void transition_entered(struct luo *luo, struct luo_caller *caller)
+{
+	luo_caller_enter(&luo->callers, caller);
+	luo->in_transition = true;
+	luo->waited = (struct liveupdate_waited){ .until = jiffies };
+}
+
 static void transition_enter(struct luo *luo, struct luo_caller *caller)
 {
 	down_write(&luo->transition);
-	luo_caller_enter(&luo->callers, caller);
+	transition_entered(luo, caller);
 }
 
 /* The same for who can be killed meanwhile */
@@ -304,13 +311,14 @@ static int transition_try_enter(struct luo *luo, struct luo_caller *caller)
 	int err = down_write_killable(&luo->transition);
 
 	if (!err)
-		luo_caller_enter(&luo->callers, caller);
+		transition_entered(luo, caller);
 
 	return err;
 }
 
 static void transition_leave(struct luo *luo, struct luo_caller *caller)
 {
+	luo->in_transition = false;
 	luo_caller_leave(&luo->callers, caller);
 	up_write(&luo->transition);
 }
@@ -343,7 +351,8 @@ void luo_transition_boot(struct luo *luo)
  * luo_transition_settle - finish the update if its last session is finished
  * @luo: the orchestrator
  *
- * What came for subsystems and FLBs that are not here yet keeps it from that. A task that is killed while it waits for others leaves it to a worker.
+ * What came for subsystems and FLBs that are not here yet keeps it from that. A task
+ * that is killed while it waits for others leaves it to a worker.
  *
  * Context: Process context, takes luo.transition.
  */

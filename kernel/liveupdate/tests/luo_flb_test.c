@@ -768,6 +768,28 @@ static void refuses_both(struct kunit *test)
 	finish(test, &both, "RyIyIx");
 }
 
+/* What is damaged cannot go, so it keeps nothing else from going */
+static void damaged_goes_nowhere(struct kunit *test)
+{
+	struct luo *luo = &mock->luo;
+	struct luo_items items = {};
+
+	update_and_add(test, 1, 0);
+	KUNIT_EXPECT_EQ(test, luo_flbs_preserve(luo, &only_x), 0);
+	ACCESS_PRIVATE(&x, state)->damaged = true;
+	scoped_guard(rwsem_write, &luo->transition)
+		KUNIT_EXPECT_EQ(test, luo_flbs_carry(luo, true), 0);
+	KUNIT_ASSERT_EQ(test, encode_flbs(&items), 0);
+	KUNIT_EXPECT_EQ(test, count_of(&items, "x"), 1);
+	KUNIT_EXPECT_EQ(test, count_of(&items, "y"), 1);
+	luo_items_free(&items);
+	scoped_guard(rwsem_write, &luo->transition)
+		luo_flbs_uncarry(luo);
+	luo_flbs_unpreserve(luo, &only_x);
+	expect_calls(test, "PxUx");
+	finish(test, &both, "RyIyRxIx");
+}
+
 /* Nothing came but FLBs, and all of them are here */
 static void ends_by_itself(struct kunit *test)
 {
@@ -975,6 +997,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(unknown_until_finished),
 	KUNIT_CASE(adds_subsystem_in_callback),
 	KUNIT_CASE(refuses_both),
+	KUNIT_CASE(damaged_goes_nowhere),
 	KUNIT_CASE(kept_for_unknown_files),
 	KUNIT_CASE(incoming_before_registration),
 	KUNIT_CASE(asked_for_in_vain),

@@ -28,6 +28,7 @@ typedef __u32 u32;
 typedef __u64 u64;
 typedef __s64 s64;
 typedef u64 phys_addr_t;
+#define pgoff_t unsigned long
 
 struct list_head {
 	struct list_head *next, *prev;
@@ -41,6 +42,11 @@ static inline bool list_empty(const struct list_head *head)
 /* Parts of structures, of which nothing here is used */
 struct kobject;
 #define atomic64_t s64 /* nobody counts here */
+#define atomic_t struct counter
+
+struct counter {
+	int counter;
+};
 
 struct lock_class_key {};
 struct miscdevice {};

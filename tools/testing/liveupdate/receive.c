@@ -160,8 +160,11 @@ static bool read_file(const struct luo_file_ser *ser, struct received *got)
 		return false;
 	must(strlen(ser->compatible) < sizeof(ser->compatible));
 
-	return strcmp(ser->compatible, MEMFD_LUO_COMPATIBLE) ||
-	       read_memfd(ser->data, got);
+	if (strcmp(ser->compatible, MEMFD_LUO_COMPATIBLE) &&
+	    strcmp(ser->compatible, MEMFD_LUO_OLD_COMPATIBLE))
+		return true;
+
+	return read_memfd(ser->data, got);
 }
 
 static void read_files(const struct luo_chain *chain, struct received *got)

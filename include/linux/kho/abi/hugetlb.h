@@ -12,10 +12,14 @@
  *
  * The data word of the file record is the physical address of one page that holds
  * a struct hugetlb_luo_ser, and ends with a struct memfd_luo_label, of zeroes where
- * the file has no label. The pages of the file are listed as extents in two
- * chains of KHO blocks: those that it had when it was preserved, in ascending
- * order, and those that filled its holes after that. What no extent covers is a
- * hole. Each page is preserved with kho_preserve_folio().
+ * the file has no label. Version 1 of the format has none, so that kernels that know no
+ * other do not give a file back without its label. A file that came in that version is
+ * handed on in it.
+ *
+ * The pages of the file are listed as extents in two chains of KHO blocks: those that it
+ * had when it was preserved, in ascending order, and those that filled its holes after
+ * that. What no extent covers is a hole. Each page is preserved with
+ * kho_preserve_folio().
  *
  * A third chain has the regions that the file reserved or has pages in, in
  * ascending order: a page of a region that no extent covers is reserved.
@@ -23,8 +27,9 @@
  * Places in the file and lengths are counted in huge pages.
  */
 
-/* Compatible string of the file record */
-#define HUGETLB_LUO_COMPATIBLE	"liveupdate-hugetlb-v1"
+/* Compatible string of the file record, and that of version 1, which is read, too */
+#define HUGETLB_LUO_COMPATIBLE		"liveupdate-hugetlb-v2"
+#define HUGETLB_LUO_OLD_COMPATIBLE	"liveupdate-hugetlb-v1"
 
 /**
  * struct hugetlb_luo_extent - huge pages that are adjacent in file and memory

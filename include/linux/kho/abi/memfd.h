@@ -17,17 +17,18 @@
  * the structure in its page, so that most memfds need no more than that page. The
  * rest is in two chains of KHO blocks. What no extent covers is a hole.
  *
- * The page ends with a struct memfd_luo_label: of zeroes where the file has no
- * label, as all is that kernels wrote which do not know of labels. They have put up
- * to %MEMFD_LUO_NEAR extents into the page; where there are more than
- * %MEMFD_LUO_NEAR_BESIDE_LABEL, there is no label.
+ * The page ends with a struct memfd_luo_label, of zeroes where the file has no label.
+ * Version 2 of the format has none, and up to %MEMFD_LUO_NEAR extents in the page: kernels
+ * that know no other do not give a file back without its label. A file that came in that
+ * version is handed on in it.
  *
  * Pages of an extent of order 0 are preserved with kho_preserve_pages(), all at
  * once; folios of higher order one by one with kho_preserve_folio().
  */
 
-/* Compatible string of the file record */
-#define MEMFD_LUO_COMPATIBLE	"liveupdate-memfd-v2"
+/* Compatible string of the file record, and that of version 2, which is read, too */
+#define MEMFD_LUO_COMPATIBLE		"liveupdate-memfd-v3"
+#define MEMFD_LUO_OLD_COMPATIBLE	"liveupdate-memfd-v2"
 
 /* Bytes of a memfd's name, NUL included: memfd_create(2) takes no longer ones */
 #define MEMFD_LUO_NAME_LENGTH	256

@@ -58,7 +58,7 @@ static void expect_file(struct __test_metadata *_metadata, int session,
 	ASSERT_EQ(0, next_file(session, &next));
 	EXPECT_EQ(state, next.state);
 	EXPECT_EQ(bytes, next.bytes);
-	EXPECT_STREQ("liveupdate-memfd-v2", (char *)next.compatible);
+	EXPECT_STREQ("liveupdate-memfd-v3", (char *)next.compatible);
 }
 
 static int truncate_to(int fd, off_t size)

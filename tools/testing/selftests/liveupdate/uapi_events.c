@@ -264,7 +264,7 @@ TEST_F(events, walk_over_files)
 		EXPECT_EQ(tokens[seen], next.token);
 		EXPECT_EQ((seen + 1) * 4096, next.bytes);
 		EXPECT_EQ(LIVEUPDATE_FILE_PRESERVED, next.state);
-		EXPECT_STREQ("liveupdate-memfd-v2", (char *)next.compatible);
+		EXPECT_STREQ("liveupdate-memfd-v3", (char *)next.compatible);
 		seen++;
 	}
 	EXPECT_EQ(4, seen);

@@ -233,7 +233,7 @@ TEST_F(watch, debugfs_names_what_is_outgoing)
 	ASSERT_NE(NULL, strstr(text, "\"second\""));
 	EXPECT_LT(strstr(text, "\"first one\""), strstr(text, "\"second\""));
 	EXPECT_NE(NULL, strstr(strstr(text, "\"second\""),
-			       "file 4711 liveupdate-memfd-v2"));
+			       "file 4711 liveupdate-memfd-v3"));
 	ASSERT_EQ(0, debugfs_read("incoming", text, sizeof(text)));
 	EXPECT_STREQ("", text);
 

@@ -4,7 +4,7 @@
  * control list, flags of chattr(1); kernels can be built without these), that which
  * changes when it is too late to cross, and the labels of security modules. The sets
  * are "attrs" and, on a kernel that runs Smack, "label", on one that runs SELinux,
- * "selinux".
+ * "selinux". In "unlabelled", the next kernel runs another module than Smack.
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -248,6 +249,23 @@ static void need_smack(void)
 		test_skip("the kernel does not run Smack");
 }
 
+/* Huge pages there are none */
+static void fill_small(int fd)
+{
+	const unsigned int *flags = test_data();
+
+	if (!*flags)
+		OK(words_fill(fd, 0, 2 * MIB, 7));
+}
+
+static void check_small(int fd)
+{
+	const unsigned int *flags = test_data();
+
+	if (!*flags)
+		OK(words_check(fd, 0, 2 * MIB, 7, NULL));
+}
+
 /* A memfd has the label of the task that makes it */
 static void label_before(struct note *note)
 {
@@ -261,6 +279,7 @@ static void label_before(struct note *note)
 	if (fd < 0)
 		test_skip("no such memfds on this kernel");
 	SYS(ftruncate(fd, 2 * MIB));
+	fill_small(fd);
 	OK(luo_preserve(session, fd, 1));
 }
 
@@ -291,6 +310,7 @@ static void label_after(struct note *note)
 	SYS(fgetxattr(fd, FILE_LABEL, have, sizeof(have) - 1));
 	if (strcmp(LABEL, have))
 		test_fail(__FILE__, __LINE__, "the label is %s", have);
+	check_small(fd);
 	OK(luo_finish(session));
 }
 
@@ -303,18 +323,9 @@ UPDATE_TEST(label, label_of_huge_crosses, .data = &huge_pages,
 
 /* ---- SELinux, to which nobody has given a policy ---- */
 
-static void selinux_label(int fd, char *label, size_t size)
-{
-	ssize_t len = SYS(fgetxattr(fd, "security.selinux", label, size - 1));
-
-	label[len] = '\0';
-	CHECK(*label);
-}
-
 static void no_policy_before(struct note *note)
 {
 	const unsigned int *flags = test_data();
-	char label[256];
 	int fd;
 
 	if (access("/sys/fs/selinux", F_OK))
@@ -323,18 +334,17 @@ static void no_policy_before(struct note *note)
 	if (fd < 0)
 		test_skip("no such memfds on this kernel");
 	SYS(ftruncate(fd, 2 * MIB));
-	selinux_label(fd, label, sizeof(label));
-	note->value[0] = strlen(label);
+	fill_small(fd);
+	/* It gives labels when it has a policy, and has none to tell before */
+	CHECK_EQ(-1, fgetxattr(fd, "security.selinux", NULL, 0));
 	OK(luo_preserve(session_new(note, ""), fd, 1));
 }
 
 static void no_policy_after(struct note *note)
 {
 	int session = session_claim(note, ""), fd = OK(luo_restore(session, 1));
-	char label[256];
 
-	selinux_label(fd, label, sizeof(label));
-	CHECK_EQ(note->value[0], strlen(label));
+	check_small(fd);
 	OK(luo_finish(session));
 }
 
@@ -342,3 +352,64 @@ UPDATE_TEST(selinux, no_policy_crosses, .data = &small_pages,
 	    .stage = { no_policy_before, no_policy_after });
 UPDATE_TEST(selinux, no_policy_of_huge_crosses, .data = &huge_pages,
 	    .stage = { no_policy_before, no_policy_after });
+
+/* ---- A label that the kernel in between cannot give: it hands on what came ---- */
+
+static void cannot_protect(struct note *note)
+{
+	int session = session_claim(note, "");
+
+	CHECK_EQ(-EACCES, luo_restore(session, 1));
+	close(session);
+}
+
+UPDATE_TEST(unlabelled, label_goes_on, .data = &small_pages,
+	    .stage = { label_before, cannot_protect, label_after });
+UPDATE_TEST(unlabelled, label_of_huge_goes_on, .data = &huge_pages,
+	    .stage = { label_before, cannot_protect, label_after });
+
+/* ---- Who adds what cannot cross, again and again ---- */
+
+static void add_for_ever(int fd, int refused)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
+		_exit(3);
+	for (bool told = false;; told = true) {
+		if (!fsetxattr(fd, "user.luo", "kept", 4, 0))
+			_exit(1);
+		if (errno != EPERM || (!told && write(refused, "", 1) != 1))
+			_exit(2);
+	}
+}
+
+/* Cancelling an update leaves no moment in which it could */
+static void stays_announced(struct note *note)
+{
+	int session = session_new(note, ""), status;
+	int fd = OK(memfd_filled("announced", 0, LEN, 1));
+	int refused[2];
+	char byte;
+	pid_t pid;
+
+	if (set_xattr(fd) == -EOPNOTSUPP)
+		test_skip("the kernel has no extended attributes for this");
+	SYS(fremovexattr(fd, "user.luo"));
+	OK(luo_announce(session, fd, 1));
+	SYS(pipe(refused));
+	pid = SYS(fork());
+	if (!pid)
+		add_for_ever(fd, refused[1]);
+	CHECK_EQ(1, read(refused[0], &byte, 1));
+	for (int i = 0; i < 100; i++) {
+		OK(luo_send_event(LIVEUPDATE_EVENT_PREPARE));
+		OK(luo_send_event(LIVEUPDATE_EVENT_CANCEL));
+	}
+	CHECK_EQ(0, waitpid(pid, &status, WNOHANG));
+	SYS(kill(pid, SIGKILL));
+	SYS(waitpid(pid, &status, 0));
+	OK(luo_unpreserve(session, 1));
+	OK(set_xattr(fd));
+	close(session);
+}
+
+UPDATE_TEST(attrs, announced_stays_so, .stage = { stays_announced });

@@ -28,6 +28,10 @@ enum where {
 	SESSION, BLOCK, RECORD, MEMFD, NEAR_EXTENT, EXTENTS, EXTENT,
 };
 
+/* At the end of the head's page: the label, and its checksum */
+#define LABEL_LENGTH	252
+#define LABEL_AT	(PAGE - sizeof(uint32_t) - LABEL_LENGTH)
+
 /* What can be damaged: a part of a record, or all of a field */
 enum field {
 	SESSION_VERSION,
@@ -60,6 +64,8 @@ enum field {
 	MEMFD_LATE_COUNT,
 	MEMFD_NEAR_COUNT,
 	MEMFD_NEAR_CRC,
+	MEMFD_LABEL,
+	MEMFD_LABEL_CRC,
 	NEAR_PHYS,
 	NEAR_INDEX,
 	NEAR_PAGES,
@@ -131,6 +137,8 @@ static const struct {
 		sizeof(((struct memfd_ser *)0)->near_count) },
 	[MEMFD_NEAR_CRC] = { MEMFD, offsetof(struct memfd_ser, near_crc),
 		sizeof(((struct memfd_ser *)0)->near_crc) },
+	[MEMFD_LABEL] = { MEMFD, LABEL_AT, LABEL_LENGTH },
+	[MEMFD_LABEL_CRC] = { MEMFD, LABEL_AT + LABEL_LENGTH, sizeof(uint32_t) },
 	[NEAR_PHYS] = { NEAR_EXTENT, offsetof(struct extent_ser, phys),
 		sizeof(((struct extent_ser *)0)->phys) },
 	[NEAR_INDEX] = { NEAR_EXTENT, offsetof(struct extent_ser, index),
@@ -493,6 +501,8 @@ CORRUPT(memfd_near_fewer, { MEMFD_NEAR_COUNT, TO, 0, FILE_BAD, true });
 CORRUPT(memfd_near_more, { MEMFD_NEAR_COUNT, ADD, 1, FILE_BAD, false });
 CORRUPT(memfd_near_many, { MEMFD_NEAR_COUNT, TO, MAX, FILE_BAD, false });
 CORRUPT(memfd_near_crc, { MEMFD_NEAR_CRC, TO, 0, FILE_BAD, true });
+CORRUPT(memfd_label_endless, { MEMFD_LABEL, FILL, 'x', FILE_BAD, false });
+CORRUPT(memfd_label_crc, { MEMFD_LABEL_CRC, TO, 1, FILE_BAD, false });
 
 /* ---- The extents of a memfd: in the page of its head, and in blocks ---- */
 

@@ -211,7 +211,7 @@ static void check_dump(const struct note *note, const char *direction,
 	for (int i = 0; i < 3; i++) {
 		char file[64];
 
-		snprintf(file, sizeof(file), "file %d liveupdate-memfd-v2 ",
+		snprintf(file, sizeof(file), "file %d liveupdate-memfd-v3 ",
 			 100 + i);
 		found += !!strstr(at, file);
 	}
