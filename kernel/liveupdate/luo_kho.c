@@ -273,9 +273,9 @@ void luo_handover_receive_sessions(struct luo *luo)
  *
  * Context: Process context, luo.transition held for writing.
  * Return: 0, -ENOMEM, -ENOSPC; -E2BIG when there is more than a root can have;
- * -EADDRNOTAVAIL when the next kernel is not told of
- * memory that anybody, not only the orchestrator, hands over to it; -EHWPOISON
- * when memory that it is to start in is broken.
+ * -EADDRNOTAVAIL when the next kernel is not told of memory that anybody, not only the
+ * orchestrator, hands over to it; -EHWPOISON when memory that it is to start in is
+ * broken.
  */
 int luo_handover_write(struct luo *luo)
 {
