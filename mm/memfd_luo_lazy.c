@@ -288,19 +288,22 @@ static bool row_hold(struct address_space *mapping, struct row *row)
 
 /*
  * Memory that breaks while it waits is marked page by page only; who reads a large
- * folio looks at one mark for all of it, under its lock.
+ * folio looks at one mark for all of it, under its lock. True for a large folio that
+ * is broken.
  */
-static void folio_mark_broken(struct folio *folio)
+static bool folio_mark_broken(struct folio *folio)
 {
 	if (!folio_test_large(folio) || !memfd_luo_broken_pages())
-		return;
+		return false;
 
 	for (unsigned long i = 0; i < folio_nr_pages(folio); i++) {
 		if (PageHWPoison(folio_page(folio, i))) {
 			folio_set_has_hwpoisoned(folio);
-			return;
+			return true;
 		}
 	}
+
+	return false;
 }
 
 /*
@@ -335,13 +338,18 @@ static void row_reset(struct row *row)
 static void row_settle(struct row *row)
 {
 	for (unsigned int i = 0; i < row->nr; i++) {
+		bool broken = folio_mark_broken(row->folios[i]);
+
 		folio_mark_dirty(row->folios[i]);
 		folio_add_lru(row->folios[i]);
-		folio_mark_broken(row->folios[i]);
 		if (i)
 			folio_unlock(row->folios[i]);
-		/* The reference of the entry; there is ours, too */
-		folio_put(row->folios[i]);
+		/*
+		 * The reference of the entry; there is ours, too. A broken large folio
+		 * keeps it, as it would be freed whole, for anybody to use.
+		 */
+		if (!broken)
+			folio_put(row->folios[i]);
 	}
 }
 
