@@ -266,7 +266,7 @@ static void check_small(int fd)
 		OK(words_check(fd, 0, 2 * MIB, 7, NULL));
 }
 
-/* A memfd has the label of the task that makes it */
+/* A memfd has the label of the task that makes it; of huge pages, it has to be given one */
 static void label_before(struct note *note)
 {
 	const unsigned int *flags = test_data();
@@ -278,6 +278,8 @@ static void label_before(struct note *note)
 	fd = memfd_create("label", *flags);
 	if (fd < 0)
 		test_skip("no such memfds on this kernel");
+	if (*flags)
+		SYS(fsetxattr(fd, FILE_LABEL, LABEL, strlen(LABEL), 0));
 	SYS(ftruncate(fd, 2 * MIB));
 	fill_small(fd);
 	OK(luo_preserve(session, fd, 1));
