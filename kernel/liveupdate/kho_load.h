@@ -28,6 +28,9 @@ struct kho_memory {
 /* kho_cmdline.c */
 int kho_cmdline_check(char *text, const struct kho_memory *memory);
 
+/* kho_image.c */
+bool kho_image_release(const void *file, size_t size, char *release, size_t room);
+
 /* kho_room.c */
 u64 kho_room_find(struct kho_radix_tree *tree, u64 align);
 
