@@ -548,7 +548,9 @@ int memfd_luo_keep_late(struct memfd_luo_out *out, struct file *file)
  */
 void memfd_luo_unkeep_late(struct memfd_luo_out *out)
 {
-	extents_release(&out->late);
+	/* Mostly no page came, and a rehearsal does this for each file */
+	if (out->late.nr)
+		extents_release(&out->late);
 }
 
 /**
