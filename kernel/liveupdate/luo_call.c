@@ -67,7 +67,10 @@ static void describe(const struct luo_call *call, char *who)
 /* The first failure of a transition is the one that others follow from */
 static void remember(const struct luo_call *call, const char *who, int err)
 {
-	struct luo_failure *failure = &call->luo->failure;
+	bool rehearsal = READ_ONCE(call->luo->rehearsals.under_way);
+	struct luo_failure *failure = rehearsal ?
+				      &call->luo->rehearsals.failure :
+				      &call->luo->failure;
 
 	guard(spinlock)(&failure->lock);
 	if (failure->closed)
@@ -77,8 +80,13 @@ static void remember(const struct luo_call *call, const char *who, int err)
 	failure->err = err;
 	failure->phase = call->phase;
 	strscpy(failure->who, who);
-	pr_err("%s failed in %s: %pe\n", who, luo_phase_name(call->phase),
-	       ERR_PTR(err));
+	if (rehearsal)
+		pr_warn_ratelimited("rehearsed: %s would fail in %s: %pe\n",
+				    who, luo_phase_name(call->phase),
+				    ERR_PTR(err));
+	else
+		pr_err("%s failed in %s: %pe\n", who,
+		       luo_phase_name(call->phase), ERR_PTR(err));
 }
 
 /**
@@ -100,7 +108,7 @@ void luo_call_start(struct luo_call *call, struct luo *luo,
 		.kind = kind,
 		.name = name,
 		.token = token,
-		.start = ktime_get_ns(),
+		.start = trace_liveupdate_call_enabled() ? ktime_get_ns() : 0,
 	};
 }
 
@@ -122,7 +130,8 @@ int luo_call_end(const struct luo_call *call, int err)
 
 	describe(call, text);
 	luo_escape(who, sizeof(who), text);
-	trace_liveupdate_call(who, call->phase, ktime_get_ns() - call->start,
+	trace_liveupdate_call(who, call->phase,
+			      call->start ? ktime_get_ns() - call->start : 0,
 			      err);
 	if (err)
 		remember(call, who, err);

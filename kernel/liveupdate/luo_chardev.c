@@ -92,7 +92,7 @@ static int get_info(struct luo_ucmd *ucmd)
 			LIVEUPDATE_FEATURE_UNPRESERVE |
 			LIVEUPDATE_FEATURE_CARRY |
 			LIVEUPDATE_FEATURE_BATCH | LIVEUPDATE_FEATURE_ANNOUNCE |
-			LIVEUPDATE_FEATURE_READERS;
+			LIVEUPDATE_FEATURE_READERS | LIVEUPDATE_FEATURE_REHEARSE;
 	luo_sessions_count(luo, LIVEUPDATE_OUTGOING, &arg->outgoing_sessions,
 			   &arg->outgoing_files);
 	luo_sessions_count(luo, LIVEUPDATE_INCOMING, &arg->incoming_sessions,
@@ -116,6 +116,11 @@ static int next_session(struct luo_ucmd *ucmd)
 	return luo_session_next(ucmd->luo, ucmd->arg);
 }
 
+static int rehearse(struct luo_ucmd *ucmd)
+{
+	return luo_transition_rehearse(ucmd->luo, ucmd->arg);
+}
+
 static const struct luo_ucmd_op chardev_ops[] = {
 	LUO_UCMD_OP(LIVEUPDATE_IOCTL_CREATE_SESSION,
 		    struct liveupdate_ioctl_create_session, name,
@@ -134,12 +139,16 @@ static const struct luo_ucmd_op chardev_ops[] = {
 		    struct liveupdate_ioctl_next_session, name,
 		    LUO_UCMD_OUTPUT | LUO_UCMD_UNLOCKED | LUO_UCMD_READER,
 		    next_session),
+	LUO_UCMD_OP(LIVEUPDATE_IOCTL_REHEARSE,
+		    struct liveupdate_ioctl_rehearse, release,
+		    LUO_UCMD_OUTPUT | LUO_UCMD_UNLOCKED, rehearse),
 };
 
 static_assert(sizeof(struct liveupdate_ioctl_create_session) <= LUO_UCMD_MAX_SIZE);
 static_assert(sizeof(struct liveupdate_ioctl_retrieve_session) <= LUO_UCMD_MAX_SIZE);
 static_assert(sizeof(struct liveupdate_ioctl_get_info) <= LUO_UCMD_MAX_SIZE);
 static_assert(sizeof(struct liveupdate_ioctl_next_session) <= LUO_UCMD_MAX_SIZE);
+static_assert(sizeof(struct liveupdate_ioctl_rehearse) <= LUO_UCMD_MAX_SIZE);
 
 static int chardev_open(struct inode *inode, struct file *file)
 {

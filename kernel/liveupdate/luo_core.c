@@ -78,6 +78,7 @@ int luo_init(struct luo *luo)
 	spin_lock_init(&luo->failure.lock);
 	spin_lock_init(&luo->quarantine.lock);
 	luo->failure.closed = true;
+	luo_rehearsals_init(&luo->rehearsals);
 	INIT_LIST_HEAD(&luo->subsystems);
 	xa_init(&luo->taken);
 	luo_handlers_init(&luo->handlers);
@@ -280,7 +281,14 @@ EXPORT_SYMBOL_GPL(liveupdate_enabled);
  */
 enum liveupdate_state liveupdate_state(void)
 {
-	return enabled ? READ_ONCE(instance.state) : LIVEUPDATE_STATE_UNDEFINED;
+	if (!enabled)
+		return LIVEUPDATE_STATE_UNDEFINED;
+	/* Who is called in a rehearsal finds all as it will be then */
+	if (READ_ONCE(instance.rehearsals.prepared) &&
+	    luo_caller_is_current(&instance.callers))
+		return LIVEUPDATE_STATE_PREPARED;
+
+	return READ_ONCE(instance.state);
 }
 EXPORT_SYMBOL_GPL(liveupdate_state);
 

@@ -1048,6 +1048,16 @@ static void file_carry_as_came(struct luo_file *lf, const char *why)
 	lf->carried = true;
 }
 
+/*
+ * A handler that cannot try again loses the file if it fails, which a jump may cost and
+ * a rehearsal must not: it leaves out what nobody has retrieved.
+ */
+static bool file_may_be_lost(struct luo_file *lf)
+{
+	return lf->session->luo->rehearsals.under_way && !lf->status &&
+	       !file_find_handler(lf) && !lf->handler->ops->retrieve_can_retry;
+}
+
 static int file_carry(struct luo_file *lf)
 {
 	struct luo_call call;
@@ -1099,7 +1109,7 @@ int luo_files_carry(struct luo_session *session)
 	list_for_each_entry(lf, &session->files, list) {
 		if (err)
 			break;
-		if (file_wants_carry(lf))
+		if (file_wants_carry(lf) && !file_may_be_lost(lf))
 			err = file_carry(lf);
 	}
 	mutex_unlock(&session->lock);

@@ -2,7 +2,7 @@
 /*
  * Live Update Orchestrator: what its files share
  *
- * Locks, outermost first:
+ * Locks, outermost first; reboot(2) has two before, see luo_image_try_hold():
  *
  *   luo.transition	read by whatever changes a session, written by a
  *			transition, which thereby has everything for itself
@@ -15,6 +15,7 @@
  *   luo_sessions.lock	which sessions there are, and who has them
  *   luo_callers.lock	a spinlock: who may be in a callback
  *   luo_failure.lock	a spinlock: who failed last
+ *   luo_rehearsals.lock	a spinlock: what the last rehearsal found
  *   luo_quarantine.lock	a spinlock: what came damaged
  *
  * User memory is touched under none of them, so no process can hold up a kexec
@@ -108,6 +109,7 @@ struct luo_items {
  * @handover_at: when the root was written
  * @sessions:    physical address of the first block of session records, or 0
  * @nr_sessions: number of session records
+ * @nr_files:    to write: number of records of files in all of them
  * @subsystems:  to write; what was read is found by luo_item_find()
  * @flbs:        likewise
  * @unknown:     to write: roots of versions that are not known
@@ -120,6 +122,7 @@ struct luo_root {
 	u64 handover_at;
 	u64 sessions;
 	u64 nr_sessions;
+	u64 nr_files;
 	struct luo_items subsystems;
 	struct luo_items flbs;
 	struct luo_items unknown;
@@ -585,6 +588,8 @@ void luo_transition_settle_later(struct luo *luo);
 void luo_transition_left_over(struct work_struct *work);
 int luo_transition_event(struct luo *luo, enum liveupdate_event event);
 int luo_transition_reboot(struct luo *luo);
+int luo_transition_rehearse(struct luo *luo,
+			    struct liveupdate_ioctl_rehearse *result);
 
 /* ---- luo_call.c: calling participants ---- */
 
@@ -602,7 +607,7 @@ enum luo_call_kind {
  * @kind:  of participant
  * @name:  of it; for a file that of its session
  * @token: of a file
- * @start: when it was called, in ns
+ * @start: when it was called, in ns, or 0 when nobody traces it
  */
 struct luo_call {
 	struct luo *luo;
@@ -664,6 +669,41 @@ void luo_call_start(struct luo_call *call, struct luo *luo,
 		    enum liveupdate_phase phase, enum luo_call_kind kind,
 		    const char *name, u64 token);
 int luo_call_end(const struct luo_call *call, int err);
+
+/* ---- luo_rehearsals.c: what rehearsals found ---- */
+
+/**
+ * struct luo_rehearsals - what the last rehearsal found
+ * @under_way: there is one; written with luo.transition held for writing, and read
+ *             without, by those who are called in it
+ * @prepared:  and all is prepared in it; likewise
+ * @phase_ns:  how long each phase took in it; protected by luo.transition
+ * @failure:   who refused
+ * @lock:      protects all below
+ * @done:      there was one
+ * @last:      what it found
+ */
+struct luo_rehearsals {
+	bool under_way;
+	bool prepared;
+	u64 phase_ns[LIVEUPDATE_PHASE_HANDOVER + 1];
+	struct luo_failure failure;
+	/* see above for what it protects */
+	spinlock_t lock;
+	bool done __guarded_by(&lock);
+	struct liveupdate_ioctl_rehearse last __guarded_by(&lock);
+};
+
+void luo_rehearsals_init(struct luo_rehearsals *rehearsals);
+void luo_rehearsals_note(struct luo_rehearsals *rehearsals,
+			 const struct liveupdate_ioctl_rehearse *result);
+int luo_rehearsals_show(struct luo_rehearsals *rehearsals, char *buf);
+
+/* ---- luo_image.c: what is loaded ---- */
+
+bool luo_image_try_hold(void);
+void luo_image_let_go(void);
+enum liveupdate_image luo_image_loaded(char *release, size_t size);
 
 /* ---- luo_quarantine.c: what came damaged ---- */
 
@@ -863,6 +903,8 @@ int luo_chardev_register(struct luo *luo);
  * @fdt:         root of the outgoing handover, in memory that crosses; protected
  *               by @transition
  * @fdt_size:    bytes of it, likewise
+ * @handover_bytes: of the root and of records in the handover that was written last,
+ *               likewise
  * @received:    fixed after boot: root of the incoming handover, or NULL
  * @root:        fixed after boot: what it tells
  * @unknown:     fixed after boot: the root that came, if its version is not known:
@@ -878,6 +920,7 @@ int luo_chardev_register(struct luo *luo);
  * @unsettled:   so that luo_transition_settle() is to be called again
  * @callers:     who may be in a callback
  * @failure:     who failed last
+ * @rehearsals:  what the last one found
  * @quarantine:  what came damaged
  * @sessions:    by direction
  * @files:       indices over their files
@@ -901,6 +944,7 @@ struct luo {
 	u64 number;
 	void *fdt;
 	size_t fdt_size;
+	u64 handover_bytes;
 	const void *received;
 	struct luo_root root;
 	struct luo_item unknown;
@@ -913,6 +957,7 @@ struct luo {
 	bool unsettled;
 	struct luo_callers callers;
 	struct luo_failure failure;
+	struct luo_rehearsals rehearsals;
 	struct luo_quarantine quarantine;
 	struct luo_sessions sessions[LUO_NR_DIRECTIONS];
 	struct luo_files files;

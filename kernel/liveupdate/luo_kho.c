@@ -267,6 +267,13 @@ void luo_handover_receive_sessions(struct luo *luo)
 	luo_chain_free(&chain);
 }
 
+static u64 root_bytes(const struct luo_root *root)
+{
+	return luo_root_size(root) +
+	       root->nr_sessions * sizeof(struct luo_session_ser) +
+	       root->nr_files * sizeof(struct luo_file_ser);
+}
+
 /**
  * luo_handover_write - write the handover, with all that is in sessions now
  * @luo: the orchestrator, frozen
@@ -292,6 +299,7 @@ int luo_handover_write(struct luo *luo)
 	if (!err && luo_root_size(&root) > luo->fdt_size)
 		err = set_tree(luo, luo_root_size(&root));
 	if (!err) {
+		luo->handover_bytes = root_bytes(&root);
 		luo_clock_stamp(&root);
 		err = luo_root_encode(luo->fdt, luo->fdt_size, &root) ?:
 		      kho_check_jump();

@@ -921,6 +921,9 @@ static void sessions_report_unfinished(struct luo *luo)
 	struct luo_session *session;
 	u64 nr = 0;
 
+	if (luo->rehearsals.under_way)
+		return;
+
 	list_for_each_entry(session, &luo->sessions[LIVEUPDATE_INCOMING].list, list) {
 		if (!is_unfinished(session) || !session->retrieved)
 			continue;
@@ -1169,38 +1172,38 @@ static bool session_goes(const struct luo_session *session)
 	       is_unfinished(session) || is_unknown(session);
 }
 
-static void session_encode(struct luo_session *session,
-			   struct luo_session_ser *ser)
+/* The number of its files */
+static u64 session_encode(struct luo_session *session,
+			  struct luo_session_ser *ser)
 {
 	u64 count;
 	u32 crc;
 
 	if (session->unknown) {
 		*ser = *session->unknown;
-		return;
+		return 0;
 	}
 
 	count = luo_files_encode(session, &crc);
 	luo_session_ser_fill(ser, session->name,
 			     kho_block_set_head_pa(&session->blocks), count,
 			     crc);
+	return count;
 }
 
 /* The blocks have room for all records */
-static u64 encode_list(struct luo_sessions *sessions,
-		       struct kho_block_set_it *it)
+static void encode_list(struct luo_sessions *sessions,
+			struct kho_block_set_it *it, struct luo_root *root)
 {
 	struct luo_session *session;
-	u64 count = 0;
 
 	list_for_each_entry(session, &sessions->list, list) {
 		if (!session_goes(session))
 			continue;
-		session_encode(session, kho_block_set_it_reserve_entry(it));
-		count++;
+		root->nr_files += session_encode(session,
+						 kho_block_set_it_reserve_entry(it));
+		root->nr_sessions++;
 	}
-
-	return count;
 }
 
 /**
@@ -1226,8 +1229,10 @@ int luo_sessions_encode(struct luo *luo, struct luo_root *root)
 
 	kho_block_set_clear(&outgoing->blocks);
 	kho_block_set_it_init(&it, &outgoing->blocks);
-	root->nr_sessions = encode_list(outgoing, &it);
-	root->nr_sessions += encode_list(incoming, &it);
+	root->nr_sessions = 0;
+	root->nr_files = 0;
+	encode_list(outgoing, &it, root);
+	encode_list(incoming, &it, root);
 	/* No block may be without a record */
 	kho_block_set_shrink(&outgoing->blocks, root->nr_sessions);
 	root->sessions = kho_block_set_head_pa(&outgoing->blocks);

@@ -82,6 +82,11 @@ static ssize_t show_last_failure(struct luo *luo, char *buf)
 			  luo_phase_name(failure->phase), failure->who);
 }
 
+static ssize_t show_last_rehearsal(struct luo *luo, char *buf)
+{
+	return luo_rehearsals_show(&luo->rehearsals, buf);
+}
+
 static ssize_t show_timings(struct luo *luo, char *buf)
 {
 	unsigned int phase;
@@ -135,6 +140,7 @@ static struct luo_attribute attributes[] __ro_after_init = {
 	LUO_ATTRIBUTE(quarantined),
 	LUO_ATTRIBUTE(quarantine),
 	LUO_ATTRIBUTE(last_failure),
+	LUO_ATTRIBUTE(last_rehearsal),
 	LUO_ATTRIBUTE(timings),
 	LUO_ATTRIBUTE(blackout),
 };

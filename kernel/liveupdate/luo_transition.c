@@ -14,8 +14,10 @@
 #include <linux/kexec.h>
 #include <linux/ktime.h>
 #include <linux/math64.h>
+#include <linux/minmax.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/workqueue.h>
 #include <trace/events/liveupdate.h>
 
@@ -72,10 +74,13 @@ static int check_image(struct luo *luo)
 	bool nothing = !luo->sessions[LIVEUPDATE_OUTGOING].count &&
 		       !something_left(luo) && !luo_subsystems_hand_over(luo);
 
-	if (nothing || (kexec_image && kexec_image->kho.fdt))
+	/* A rehearsal of what comes behind is worth it before an image is loaded, too */
+	if (nothing || !kexec_image || kexec_image->kho.fdt)
 		return 0;
 
-	pr_err("the loaded kernel takes no handover, and there is something to hand over: load it with kexec_file_load()\n");
+	if (!luo->rehearsals.under_way)
+		pr_err("the loaded kernel takes no handover, and there is something to hand over: load it with kexec_file_load()\n");
+
 	return -EOPNOTSUPP;
 }
 
@@ -116,15 +121,23 @@ static const struct luo_step freeze_steps[] = {
 	  luo_handover_write, luo_handover_clear },
 };
 
+/* The times of what is done, and of what is rehearsed, do not mix */
+static u64 *phase_time(struct luo *luo, enum liveupdate_phase phase)
+{
+	return luo->rehearsals.under_way ? &luo->rehearsals.phase_ns[phase] :
+					   &luo->phase_ns[phase];
+}
+
 static int enter_step(struct luo *luo, const struct luo_step *step)
 {
+	u64 *time = phase_time(luo, step->phase);
+	u64 start = ktime_get_ns();
 	struct luo_call call;
 	int err;
 
 	luo_call_start(&call, luo, step->phase, LUO_CALL_STEP, step->name, 0);
 	err = luo_call_end(&call, step->enter(luo));
-	WRITE_ONCE(luo->phase_ns[step->phase],
-		   luo->phase_ns[step->phase] + ktime_get_ns() - call.start);
+	WRITE_ONCE(*time, *time + ktime_get_ns() - start);
 
 	return err;
 }
@@ -140,7 +153,7 @@ static int enter_steps(struct luo *luo, const struct luo_step *steps, int n)
 	int i, err;
 
 	for (i = 0; i < n; i++)
-		WRITE_ONCE(luo->phase_ns[steps[i].phase], 0);
+		WRITE_ONCE(*phase_time(luo, steps[i].phase), 0);
 
 	for (i = 0; i < n; i++) {
 		err = enter_step(luo, &steps[i]);
@@ -249,11 +262,11 @@ static int freeze(struct luo *luo)
 	return err;
 }
 
-/* What fails from here until watch_failures(luo, false) is remembered */
-static void watch_failures(struct luo *luo, bool watch)
+/* What fails from here until watch_failures(failure, false) is remembered */
+static void watch_failures(struct luo_failure *failure, bool watch)
 {
-	guard(spinlock)(&luo->failure.lock);
-	luo->failure.closed = !watch;
+	guard(spinlock)(&failure->lock);
+	failure->closed = !watch;
 }
 
 /* Whether the previous kernel left something that has to be finished */
@@ -337,9 +350,9 @@ void luo_transition_boot(struct luo *luo)
 	transition_enter(luo, &caller);
 	luo_handover_receive_sessions(luo);
 	luo->updated = something_came(luo);
-	watch_failures(luo, true);
+	watch_failures(&luo->failure, true);
 	luo_subsystems_boot(luo);
-	watch_failures(luo, false);
+	watch_failures(&luo->failure, false);
 	luo->ready = true;
 	WRITE_ONCE(luo->phase_ns[LIVEUPDATE_PHASE_BOOT], ktime_get_ns() - start);
 	luo->state = luo_state_at_rest(luo->updated);
@@ -474,9 +487,9 @@ int luo_transition_event(struct luo *luo, enum liveupdate_event event)
 	if (err)
 		return err;
 
-	watch_failures(luo, true);
+	watch_failures(&luo->failure, true);
 	err = carry_out(luo, event);
-	watch_failures(luo, false);
+	watch_failures(&luo->failure, false);
 	transition_leave(luo, &caller);
 
 	return err;
@@ -538,10 +551,184 @@ int luo_transition_reboot(struct luo *luo)
 		return err;
 
 	note_reboot(luo);
-	watch_failures(luo, true);
+	watch_failures(&luo->failure, true);
 	err = reboot(luo);
-	watch_failures(luo, false);
+	watch_failures(&luo->failure, false);
 	transition_leave(luo, &caller);
+
+	return err;
+}
+
+/* ---- The same as a rehearsal ---- */
+
+static int check_loaded(struct luo *luo)
+{
+	return kexec_image ? 0 : -EINVAL;
+}
+
+/* What reboot(2) refuses before it comes to the others */
+static const struct luo_step loaded_step = {
+	"image", LIVEUPDATE_PHASE_HANDOVER, check_loaded, no_undo
+};
+
+/* With @nr of the freeze steps entered, enter those that look at the image, and undo all */
+static int rehearse_image(struct luo *luo, int nr,
+			  struct liveupdate_ioctl_rehearse *result)
+{
+	int all = ARRAY_SIZE(freeze_steps), err;
+
+	result->image = luo_image_loaded(result->release,
+					 sizeof(result->release));
+	/* It does not come to a live update */
+	if (result->image == LIVEUPDATE_IMAGE_RETURNS)
+		return 0;
+
+	err = enter_steps(luo, freeze_steps + nr, all - nr);
+	if (err)
+		return err;
+
+	result->bytes = luo->handover_bytes;
+	err = enter_step(luo, &loaded_step);
+	leave_steps(luo, freeze_steps + nr, all - nr);
+
+	return err;
+}
+
+static int rehearse_freeze(struct luo *luo,
+			   struct liveupdate_ioctl_rehearse *result, bool *busy)
+{
+	int nr = 0, err;
+
+	while (freeze_steps[nr].phase != LIVEUPDATE_PHASE_HANDOVER)
+		nr++;
+	err = enter_steps(luo, freeze_steps, nr);
+	if (err)
+		return err;
+
+	*busy = !luo_image_try_hold();
+	if (!*busy) {
+		err = rehearse_image(luo, nr, result);
+		luo_image_let_go();
+	}
+	leave_steps(luo, freeze_steps, nr);
+
+	return err;
+}
+
+/* All that reboot() does, and back. @busy: somebody else is about to use the image */
+static int rehearse_all(struct luo *luo,
+			struct liveupdate_ioctl_rehearse *result, bool *busy)
+{
+	bool prepared = luo->state == LIVEUPDATE_STATE_PREPARED;
+	int err;
+
+	luo_sessions_drop_closed(luo);
+	if (!prepared) {
+		err = enter_steps(luo, prepare_steps, ARRAY_SIZE(prepare_steps));
+		if (err)
+			return err;
+	}
+
+	WRITE_ONCE(luo->rehearsals.prepared, true);
+	err = rehearse_freeze(luo, result, busy);
+	WRITE_ONCE(luo->rehearsals.prepared, false);
+	if (!prepared)
+		leave_steps(luo, prepare_steps, ARRAY_SIZE(prepare_steps));
+
+	return err;
+}
+
+static u64 rehearsed_us(const struct luo *luo, enum liveupdate_phase phase)
+{
+	return div_u64(luo->rehearsals.phase_ns[phase], NSEC_PER_USEC);
+}
+
+static void rehearsal_times(const struct luo *luo, u64 ns,
+			    struct liveupdate_ioctl_rehearse *result)
+{
+	result->prepare_us = rehearsed_us(luo, LIVEUPDATE_PHASE_PREPARE);
+	result->carry_us = rehearsed_us(luo, LIVEUPDATE_PHASE_CARRY);
+	result->freeze_us = rehearsed_us(luo, LIVEUPDATE_PHASE_FREEZE);
+	result->handover_us = rehearsed_us(luo, LIVEUPDATE_PHASE_HANDOVER);
+	for (int i = 0; i <= LIVEUPDATE_PHASE_HANDOVER; i++)
+		ns -= min(luo->rehearsals.phase_ns[i], ns);
+	result->undo_us = div_u64(ns, NSEC_PER_USEC);
+}
+
+static void rehearsal_failure(struct luo *luo, int err,
+			      struct liveupdate_ioctl_rehearse *result)
+{
+	struct luo_failure *failure = &luo->rehearsals.failure;
+
+	guard(spinlock)(&failure->lock);
+	result->error = -err;
+	result->phase = failure->phase;
+	strscpy_pad(result->participant, failure->who,
+		    sizeof(result->participant));
+}
+
+/* Between transition_enter() and transition_leave() */
+static int rehearse(struct luo *luo, struct liveupdate_ioctl_rehearse *result)
+{
+	struct luo_rehearsals *rehearsals = &luo->rehearsals;
+	u64 start = ktime_get_ns();
+	bool busy = false;
+	int err;
+
+	if (luo->state != LIVEUPDATE_STATE_NORMAL &&
+	    luo->state != LIVEUPDATE_STATE_PREPARED &&
+	    luo->state != LIVEUPDATE_STATE_UPDATED)
+		return -EBUSY;
+
+	memset(rehearsals->phase_ns, 0, sizeof(rehearsals->phase_ns));
+	WRITE_ONCE(rehearsals->under_way, true);
+	watch_failures(&rehearsals->failure, true);
+	err = rehearse_all(luo, result, &busy);
+	watch_failures(&rehearsals->failure, false);
+	WRITE_ONCE(rehearsals->under_way, false);
+	if (busy)
+		return -EBUSY;
+
+	rehearsal_times(luo, ktime_get_ns() - start, result);
+	/* Somebody can have failed, and nobody been refused on account of it */
+	if (err)
+		rehearsal_failure(luo, err, result);
+
+	return 0;
+}
+
+/**
+ * luo_transition_rehearse - find out what luo_transition_reboot() would do
+ * @luo:    the orchestrator
+ * @result: to fill
+ *
+ * It is done, and taken back; all is as before then, but that files which came stay
+ * retrieved if it could be done.
+ *
+ * Context: Process context, takes luo.transition. See luo_transition_reboot() for what
+ * it waits for.
+ * Return: 0, also when the jump would be refused; -EBUSY when an image is being loaded,
+ * or a reboot is under way; -ENOMEM; -EINTR when killed before it began.
+ */
+int luo_transition_rehearse(struct luo *luo,
+			    struct liveupdate_ioctl_rehearse *result)
+{
+	struct luo_caller caller;
+	int err;
+
+	*result = (struct liveupdate_ioctl_rehearse){ .size = result->size };
+	err = request_handlers(luo, MODPROBE_SECONDS * HZ);
+	if (err != -EINTR)
+		err = transition_try_enter(luo, &caller);
+	if (err)
+		return err;
+
+	err = rehearse(luo, result);
+	transition_leave(luo, &caller);
+	/* The last session that was left may have turned out to be damaged */
+	luo_transition_settle_later(luo);
+	if (!err)
+		luo_rehearsals_note(&luo->rehearsals, result);
 
 	return err;
 }

@@ -58,6 +58,30 @@ TRACE_EVENT(liveupdate_call,
 );
 
 /**
+ * liveupdate_rehearsal - a jump was rehearsed
+ * @err:  why reboot(2) would refuse, or 0
+ * @who:  would, as in struct liveupdate_ioctl_get_info
+ * @phase: of enum liveupdate_phase: in what
+ * @duration: of the jump, without taking it back
+ *
+ * One for each rehearsal, behind the calls of participants that belong to it.
+ */
+TRACE_EVENT(liveupdate_rehearsal,
+	    TP_PROTO(int err, const char *who, unsigned int phase, u64 duration),
+	    TP_ARGS(err, who, phase, duration),
+	    TP_STRUCT__entry(__field(int, err)
+			     __string(who, who)
+			     __field(unsigned int, phase)
+			     __field(u64, duration)),
+	    TP_fast_assign(__entry->err = err;
+			   __assign_str(who);
+			   __entry->phase = phase;
+			   __entry->duration = duration;),
+	    TP_printk("err=%d who=\"%s\" phase=%u duration=%llu", __entry->err,
+		      __get_str(who), __entry->phase, __entry->duration)
+);
+
+/**
  * liveupdate_session - a session has changed hands
  * @name:      of the session, escaped as in struct liveupdate_ioctl_get_info
  * @direction: of enum liveupdate_direction

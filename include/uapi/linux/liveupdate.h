@@ -54,6 +54,7 @@ enum {
 	LIVEUPDATE_CMD_GET_INFO			= 0x20,
 	LIVEUPDATE_CMD_SET_EVENT		= 0x21,
 	LIVEUPDATE_CMD_NEXT_SESSION		= 0x22,
+	LIVEUPDATE_CMD_REHEARSE			= 0x23,
 };
 
 /* Commands of a session */
@@ -185,6 +186,7 @@ enum liveupdate_file_state {
 #define LIVEUPDATE_FEATURE_BATCH	(1ULL << 4) /* PRESERVE_FDS, RETRIEVE_FDS */
 #define LIVEUPDATE_FEATURE_ANNOUNCE	(1ULL << 5) /* ANNOUNCE_FD */
 #define LIVEUPDATE_FEATURE_READERS	(1ULL << 6) /* O_RDONLY beside the opener */
+#define LIVEUPDATE_FEATURE_REHEARSE	(1ULL << 7) /* REHEARSE */
 
 /**
  * struct liveupdate_ioctl_create_session - make a session (on the device)
@@ -331,6 +333,76 @@ struct liveupdate_ioctl_next_session {
 
 #define LIVEUPDATE_IOCTL_NEXT_SESSION					\
 	_IO(LIVEUPDATE_IOCTL_TYPE, LIVEUPDATE_CMD_NEXT_SESSION)
+
+/* Bytes that the release of a kernel takes, its NUL included */
+#define LIVEUPDATE_RELEASE_LENGTH		72
+
+/**
+ * enum liveupdate_image - what reboot(2) would jump to
+ * @LIVEUPDATE_IMAGE_NONE:     nothing is loaded
+ * @LIVEUPDATE_IMAGE_PLAIN:    an image that takes no handover, as it was not loaded by
+ *                             kexec_file_load(2), or KHO is off
+ * @LIVEUPDATE_IMAGE_HANDOVER: an image that takes one
+ * @LIVEUPDATE_IMAGE_RETURNS:  an image that this kernel comes back from, with all that it
+ *                             has (KEXEC_PRESERVE_CONTEXT): a live update is none
+ */
+enum liveupdate_image {
+	LIVEUPDATE_IMAGE_NONE		= 0,
+	LIVEUPDATE_IMAGE_PLAIN		= 1,
+	LIVEUPDATE_IMAGE_HANDOVER	= 2,
+	LIVEUPDATE_IMAGE_RETURNS	= 3,
+};
+
+/**
+ * struct liveupdate_ioctl_rehearse - rehearse the jump (on the device)
+ * @size:        in: bytes of this structure
+ * @error:       out: why reboot(2) would refuse, as a positive errno, or 0
+ * @phase:       out: of enum liveupdate_phase: in what it would
+ * @image:       out: of enum liveupdate_image: what is loaded, if it came to that
+ * @prepare_us:  out: microseconds that PREPARE took; 0 in a state where it is done
+ * @carry_us:    out: microseconds that CARRY took
+ * @freeze_us:   out: microseconds that FREEZE took
+ * @handover_us: out: microseconds that HANDOVER took
+ * @undo_us:     out: microseconds that taking it all back took
+ * @bytes:       out: size of the root of the handover and of the records of sessions
+ *               and files, or 0 if it did not come to that
+ * @participant: out: who would refuse, as last_participant in
+ *               struct liveupdate_ioctl_get_info
+ * @release:     out: release of the kernel that is loaded, NUL-terminated, escaped as
+ *               names of participants are; empty if it is not known
+ *
+ * Does all that reboot(2) with LINUX_REBOOT_CMD_KEXEC would do until there is nothing
+ * left but to jump, and takes it back. The state is as before then, no change of it is
+ * told, and sessions and their files are as they were, but that files which came and
+ * were not retrieved are retrieved for it, by the caller, and stay so. What could be
+ * lost in that, as its handler cannot try again, is left out. Participants are called as
+ * for a jump. What refuses first is told; so is an image that is missing, if nothing
+ * else refuses: EINVAL of "step image".
+ *
+ * @prepare_us, @carry_us, @freeze_us and @handover_us are the time that services would
+ * wait in reboot(2). Other commands wait meanwhile, as does reboot(2). What may not be
+ * done to a file that is preserved fails meanwhile for files that were announced, too.
+ *
+ * Errors: EBUSY, an image is being loaded, or a reboot has begun. A refusal is no error:
+ * the command succeeds, and @error tells it.
+ */
+struct liveupdate_ioctl_rehearse {
+	__u32		size;
+	__u32		error;
+	__u32		phase;
+	__u32		image;
+	__aligned_u64	prepare_us;
+	__aligned_u64	carry_us;
+	__aligned_u64	freeze_us;
+	__aligned_u64	handover_us;
+	__aligned_u64	undo_us;
+	__aligned_u64	bytes;
+	__u8		participant[LIVEUPDATE_PARTICIPANT_LENGTH];
+	__u8		release[LIVEUPDATE_RELEASE_LENGTH];
+};
+
+#define LIVEUPDATE_IOCTL_REHEARSE					\
+	_IO(LIVEUPDATE_IOCTL_TYPE, LIVEUPDATE_CMD_REHEARSE)
 
 /**
  * struct liveupdate_session_preserve_fd - put a file into an outgoing session

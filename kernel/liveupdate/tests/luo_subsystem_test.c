@@ -344,6 +344,41 @@ static void failure_is_remembered(struct kunit *test)
 	del_three();
 }
 
+/* That it goes through to the end, a live update shows: there is no KHO for this one */
+static void failed_rehearsal(struct kunit *test)
+{
+	struct liveupdate_ioctl_rehearse result = {};
+	struct luo *luo = &mock->luo;
+	u64 changes = luo->changes;
+
+	add_three(test);
+	mock->fail = 'F';
+	mock->fail_name = 'a';
+	KUNIT_EXPECT_EQ(test, luo_transition_rehearse(luo, &result), 0);
+	EXPECT_CALLS(test, "PaPbPcFcFbFaZbZcCcCbCa");
+	KUNIT_EXPECT_EQ(test, result.error, EIO);
+	KUNIT_EXPECT_EQ(test, result.phase, LIVEUPDATE_PHASE_FREEZE);
+	KUNIT_EXPECT_STREQ(test, (char *)result.participant, "subsystem a");
+	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_NORMAL);
+	KUNIT_EXPECT_EQ(test, luo->changes, changes);
+	KUNIT_EXPECT_EQ(test, luo->failure.err, 0);
+	KUNIT_EXPECT_EQ(test, luo->phase_ns[LIVEUPDATE_PHASE_PREPARE], 0);
+
+	/* What is prepared stays so */
+	mock->fail = 0;
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_PREPARE), 0);
+	EXPECT_CALLS(test, "PaPbPc");
+	mock->fail = 'F';
+	mock->fail_name = 'c';
+	KUNIT_EXPECT_EQ(test, luo_transition_rehearse(luo, &result), 0);
+	EXPECT_CALLS(test, "Fc");
+	KUNIT_EXPECT_STREQ(test, (char *)result.participant, "subsystem c");
+	KUNIT_EXPECT_EQ(test, luo->state, LIVEUPDATE_STATE_PREPARED);
+	mock->fail = 0;
+	KUNIT_EXPECT_EQ(test, luo_transition_event(luo, LIVEUPDATE_EVENT_CANCEL), 0);
+	del_three();
+}
+
 static void registration(struct kunit *test)
 {
 	struct luo *luo = &mock->luo;
@@ -644,6 +679,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(registers_in_callback),
 	KUNIT_CASE(events),
 	KUNIT_CASE(failure_is_remembered),
+	KUNIT_CASE(failed_rehearsal),
 	KUNIT_CASE(registration),
 	KUNIT_CASE(boot_and_finish),
 	KUNIT_CASE(ends_by_itself),
