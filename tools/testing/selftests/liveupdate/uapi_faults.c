@@ -262,6 +262,19 @@ static int next_session(void *arg)
 			 LIVEUPDATE_IOCTL_NEXT_SESSION, &next);
 }
 
+/* No image is loaded: that is what is found where no memory is missing */
+static int rehearse(void *arg)
+{
+	struct liveupdate_ioctl_rehearse result;
+	int err = luo_rehearse(((struct work *)arg)->dev, &result);
+
+	if (err)
+		return err;
+
+	return strcmp((char *)result.participant, "step image") ?
+	       -(int)result.error : 0;
+}
+
 static int next_file(void *arg)
 {
 	struct liveupdate_session_next_file next = { .size = sizeof(next) };
@@ -403,6 +416,10 @@ FIXTURE_VARIANT_ADD(faults, get_session_info) { .swept = {
 
 FIXTURE_VARIANT_ADD(faults, next_session) { .swept = {
 	.name = "NEXT_SESSION", .call = next_session, .never = true,
+} };
+
+FIXTURE_VARIANT_ADD(faults, rehearse) { .swept = {
+	.name = "REHEARSE", .before = preserve_nine, .call = rehearse,
 } };
 
 FIXTURE_VARIANT_ADD(faults, next_file) { .swept = {

@@ -302,7 +302,7 @@ TEST_F(watch, sysfs_is_as_documented)
 		EXPECT_EQ(0, sysfs_read(entry->d_name, text, sizeof(text)));
 	}
 	closedir(dir);
-	EXPECT_EQ(10, count);
+	EXPECT_EQ(11, count);
 	EXPECT_EQ(count, count_documented());
 }
 

@@ -337,13 +337,44 @@ static void expect_refusal(void)
 	save_notes();
 }
 
-int try_jump(void)
+int jump_once(void)
 {
 	int err;
 
 	expect_refusal();
 	err = kexec_jump();
 	*current_note->failure = '\0';
+	return err;
+}
+
+/* What is refused before anything is called is none of a participant's failures */
+static void check_same(const struct liveupdate_ioctl_rehearse *rehearsed)
+{
+	struct liveupdate_ioctl_get_info info;
+
+	OK(luo_info_now(&info));
+	if (rehearsed->image != LIVEUPDATE_IMAGE_NONE &&
+	    (rehearsed->error != info.last_errno ||
+	     rehearsed->phase != info.last_phase ||
+	     strcmp((char *)rehearsed->participant,
+		    (char *)info.last_participant)))
+		test_fail(__FILE__, __LINE__,
+			  "rehearsed: %u %u %.80s; refused: %u %u %.80s",
+			  rehearsed->error, rehearsed->phase,
+			  (char *)rehearsed->participant, info.last_errno,
+			  info.last_phase, (char *)info.last_participant);
+}
+
+/* A jump that has to be refused, as a rehearsal has said that it would be */
+int try_jump(void)
+{
+	struct liveupdate_ioctl_rehearse rehearsed;
+	int err;
+
+	OK(luo_rehearse_now(&rehearsed));
+	err = jump_once();
+	CHECK_EQ(err, -(int)rehearsed.error);
+	check_same(&rehearsed);
 	return err;
 }
 

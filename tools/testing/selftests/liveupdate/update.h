@@ -142,8 +142,10 @@ uint64_t pfn_of(const void *address);
 int kernel_load_with(const char *words);
 void kernel_unload(void);
 
-/* A jump that has to fail; with so much memory, in bytes of slab and in pages */
+/* A jump that has to fail, and a rehearsal before that says so, or without one */
 int try_jump(void);
+int jump_once(void);
+/* The same with so much memory, in bytes of slab and in pages */
 int try_jump_with(unsigned long space);
 int try_jump_without(unsigned int nth, int *err);
 

@@ -60,7 +60,7 @@ static void broken_before(struct note *note)
 
 	note->value[broken] = start[0] / PAGE + 7;
 	frame_break(note->value[broken]);
-	CHECK_EQ(-EHWPOISON, try_jump());
+	CHECK_EQ(-EHWPOISON, jump_once());
 	CHECK_EQ(1, times_logged("has an uncorrected error, and the next kernel needs it"));
 	kernel_unload();
 }

@@ -154,7 +154,7 @@ static void name_who_did_not_finish(struct note *note)
 
 	OK(mock_load("mock-a freeze fail 90"));
 	before = kho_preserved_pages();
-	CHECK_EQ(-90, try_jump());
+	CHECK_EQ(-90, jump_once());
 	CHECK_EQ(before, kho_preserved_pages());
 	CHECK_EQ(1, times_logged("session 'unknown_file' was retrieved, and nobody"));
 	CHECK_EQ(0, times_logged("session 'unknown_session' was retrieved"));

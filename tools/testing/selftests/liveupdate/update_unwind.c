@@ -60,6 +60,8 @@ static const struct step preserve_steps[] = {
 struct plan {
 	struct step steps[32];
 	int length;
+	/* Of what is done once: it was, in an attempt before */
+	bool done[32];
 };
 
 static void plan_add(struct plan *plan, const struct step *steps, int length)
@@ -140,6 +142,33 @@ static void check_state(const char *want, const struct step *step)
 			  step->op, step->who, have + i, want + i);
 }
 
+/* What failed last, if it was rehearsed, and what had failed before */
+static struct liveupdate_ioctl_rehearse rehearsed;
+static char failed_before[TEXT];
+
+static int rehearse(void)
+{
+	OK(text_read(LUO_SYSFS "last_failure", failed_before,
+		     sizeof(failed_before)));
+	OK(luo_rehearse_now(&rehearsed));
+	return -(int)rehearsed.error;
+}
+
+static void check_rehearsed(const char *label, const char *want, int err)
+{
+	char have[TEXT], line[300];
+
+	CHECK_EQ(err, rehearsed.error);
+	CHECK_EQ(0, rehearsed.bytes);
+	CHECK(!strcmp(label, (char *)rehearsed.participant));
+	snprintf(line, sizeof(line), "error %s\n", want);
+	OK(text_read(LUO_SYSFS "last_rehearsal", have, sizeof(have)));
+	CHECK(!strncmp(line, have, strlen(line)));
+	OK(text_read(LUO_SYSFS "last_failure", have, sizeof(have)));
+	CHECK(!strcmp(failed_before, have));
+	rehearsed.size = 0;
+}
+
 static void check_failure(const struct step *step, int err)
 {
 	struct liveupdate_ioctl_get_info info;
@@ -151,6 +180,10 @@ static void check_failure(const struct step *step, int err)
 	}
 	label_of(step->who, label, sizeof(label));
 	snprintf(want, sizeof(want), "%d %s %s", err, step->phase, label);
+	if (rehearsed.size) {
+		check_rehearsed(label, want, err);
+		return;
+	}
 	check_text(LUO_SYSFS "last_failure", want);
 	OK(luo_info_now(&info));
 	CHECK_EQ(err, info.last_errno);
@@ -158,23 +191,24 @@ static void check_failure(const struct step *step, int err)
 }
 
 /* Each step fails in turn. The error tells them apart. */
-static void try_each(const struct plan *plan, int (*act)(void))
+static void try_each(struct plan *plan, int (*act)(void))
 {
 	const struct step *step = plan->steps;
 	char before[TEXT], want[TEXT];
-	bool done[32] = {};
 
 	read_state(before);
 	check_log("");
 	for (int i = 0; i < plan->length; i++, step++) {
 		int err = 90 + i;
 
+		if (plan->done[i])
+			continue;
 		OK(mock_steer("%s %s fail %d", step->who, step->op, err));
 		CHECK_EQ(-err, act());
-		expect_calls(plan->steps, i, done, want);
+		expect_calls(plan->steps, i, plan->done, want);
 		check_log(want);
 		for (int j = 0; j < i; j++)
-			done[j] = plan->steps[j].once;
+			plan->done[j] = plan->steps[j].once;
 		check_failure(step, err);
 		check_state(before, step);
 		OK(mock_steer("clear"));
@@ -307,7 +341,7 @@ static uint64_t timed_jump(void)
 {
 	uint64_t start = now_ms();
 
-	CHECK_EQ(-90, try_jump());
+	CHECK_EQ(-90, jump_once());
 	return now_ms() - start;
 }
 
@@ -359,6 +393,20 @@ static void three_files(struct note *note)
 	OK(mock_set("mock-c", 33));
 }
 
+/* Nobody fails: all are called as for a jump, and then as for one that is refused */
+static void rehearse_whole(void)
+{
+	CHECK_EQ(0, rehearse());
+	CHECK_EQ(LIVEUPDATE_IMAGE_HANDOVER, rehearsed.image);
+	rehearsed.size = 0;
+	check_log("prepare mock-a; prepare mock-b; prepare mock-c; "
+		  "freeze f1; freeze f2; freeze f3; "
+		  "freeze mock-c; freeze mock-b; freeze mock-a; "
+		  "unfreeze mock-a; unfreeze mock-b; unfreeze mock-c; "
+		  "unfreeze f3; unfreeze f2; unfreeze f1; "
+		  "cancel mock-c; cancel mock-b; cancel mock-a");
+}
+
 static void fail_reboot(struct note *note)
 {
 	struct plan all = {}, freeze = {};
@@ -367,12 +415,15 @@ static void fail_reboot(struct note *note)
 	plan_add(&all, freeze_steps, ARRAY_SIZE(freeze_steps));
 	plan_add(&freeze, freeze_steps, ARRAY_SIZE(freeze_steps));
 	OK(text_write(MOCK_DIR "log", "clear"));
-	try_each(&all, try_jump);
+	try_each(&all, jump_once);
+	try_each(&all, rehearse);
+	rehearse_whole();
 
 	/* A reboot that fails leaves an update prepared that was so before */
 	OK(prepare());
 	check_log("prepare mock-a; prepare mock-b; prepare mock-c");
-	try_each(&freeze, try_jump);
+	try_each(&freeze, jump_once);
+	try_each(&freeze, rehearse);
 	check_text(LUO_SYSFS "state", "prepared");
 	OK(luo_send_event(LIVEUPDATE_EVENT_CANCEL));
 	check_text(LUO_SYSFS "state", "normal");
@@ -442,7 +493,8 @@ static void fail_carry(struct note *note)
 	plan_add(&plan, prepare_steps, ARRAY_SIZE(prepare_steps));
 	plan_add(&plan, carry_steps, ARRAY_SIZE(carry_steps));
 	plan_add(&plan, freeze_steps, ARRAY_SIZE(freeze_steps));
-	try_each(&plan, try_jump);
+	try_each(&plan, jump_once);
+	try_each(&plan, rehearse);
 	check_text(LUO_SYSFS "state", "updated");
 }
 

@@ -14,6 +14,7 @@
 /* The interface is what it is: numbers and layouts that must never move */
 static_assert(LIVEUPDATE_IOCTL_CREATE_SESSION == 0xba00, "number");
 static_assert(LIVEUPDATE_IOCTL_RETRIEVE_SESSION == 0xba01, "number");
+static_assert(LIVEUPDATE_IOCTL_REHEARSE == 0xba23, "number");
 static_assert(LIVEUPDATE_SESSION_PRESERVE_FD == 0xba40, "number");
 static_assert(LIVEUPDATE_SESSION_RETRIEVE_FD == 0xba41, "number");
 static_assert(LIVEUPDATE_SESSION_FINISH == 0xba42, "number");
@@ -34,6 +35,16 @@ AT(0, liveupdate_ioctl_retrieve_session, size);
 AT(4, liveupdate_ioctl_retrieve_session, fd);
 AT(8, liveupdate_ioctl_retrieve_session, name);
 BYTES(72, liveupdate_ioctl_retrieve_session);
+AT(0, liveupdate_ioctl_rehearse, size);
+AT(4, liveupdate_ioctl_rehearse, error);
+AT(8, liveupdate_ioctl_rehearse, phase);
+AT(12, liveupdate_ioctl_rehearse, image);
+AT(16, liveupdate_ioctl_rehearse, prepare_us);
+AT(48, liveupdate_ioctl_rehearse, undo_us);
+AT(56, liveupdate_ioctl_rehearse, bytes);
+AT(64, liveupdate_ioctl_rehearse, participant);
+AT(192, liveupdate_ioctl_rehearse, release);
+BYTES(264, liveupdate_ioctl_rehearse);
 AT(0, liveupdate_session_preserve_fd, size);
 AT(4, liveupdate_session_preserve_fd, fd);
 AT(8, liveupdate_session_preserve_fd, token);
@@ -268,6 +279,26 @@ int luo_send_event(unsigned int number)
 	if (dev < 0)
 		return dev;
 	err = luo_event(dev, number);
+	close(dev);
+	return err;
+}
+
+/* What a rehearsal found; 0 also when reboot(2) would be refused */
+int luo_rehearse(int dev, struct liveupdate_ioctl_rehearse *result)
+{
+	memset(result, 0xff, sizeof(*result));
+	result->size = sizeof(*result);
+	return luo_ioctl(dev, LIVEUPDATE_IOCTL_REHEARSE, result);
+}
+
+int luo_rehearse_now(struct liveupdate_ioctl_rehearse *result)
+{
+	int dev = luo_open();
+	int err;
+
+	if (dev < 0)
+		return dev;
+	err = luo_rehearse(dev, result);
 	close(dev);
 	return err;
 }

@@ -68,12 +68,14 @@ int luo_get_name(int session, char name[LIVEUPDATE_SESSION_NAME_LENGTH]);
 int luo_unpreserve(int session, uint64_t token);
 int luo_info(int dev, struct liveupdate_ioctl_get_info *info);
 int luo_event(int dev, unsigned int event);
+int luo_rehearse(int dev, struct liveupdate_ioctl_rehearse *result);
 
 /* The same with the device opened and closed around it */
 int luo_session_new(const char *name);
 int luo_session_claim(const char *name);
 int luo_info_now(struct liveupdate_ioctl_get_info *info);
 int luo_send_event(unsigned int number);
+int luo_rehearse_now(struct liveupdate_ioctl_rehearse *result);
 
 /* content.c: files whose content can be told from their seed */
 void content_generate(void *to, uint64_t offset, size_t len, uint64_t seed);

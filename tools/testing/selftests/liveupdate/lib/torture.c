@@ -183,6 +183,8 @@ static const struct command device_commands[] = {
 		fill_event, cancel, .stride = 511),
 	COMMAND(IOCTL_NEXT_SESSION, ioctl_next_session, 0, true,
 		fill_nothing, undo_nothing),
+	COMMAND(IOCTL_REHEARSE, ioctl_rehearse, 0, true,
+		fill_nothing, undo_nothing, .stride = 511),
 	{}
 };
 
