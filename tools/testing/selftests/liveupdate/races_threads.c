@@ -40,7 +40,7 @@ struct racer {
 	unsigned long done;
 };
 
-#define RACERS		10
+#define RACERS		11
 #define INSTANCES_MAX	2
 
 /* Shared with the processes */
@@ -273,6 +273,19 @@ static void try_jump(struct racer *racer)
 	usleep(luck_below(&racer->luck, 20000));
 }
 
+/* The mock makes it fail as well, unless a jump is under way and has the image */
+static void rehearse(struct racer *racer)
+{
+	struct liveupdate_ioctl_rehearse result;
+
+	if (!EXPECT(luo_rehearse(races->dev, &result), EBUSY) &&
+	    result.error != EOWNERDEAD)
+		race_fail("a rehearsal finds %s in phase %u of %s",
+			  strerror(result.error), result.phase,
+			  result.participant);
+	usleep(luck_below(&racer->luck, 50000));
+}
+
 static const struct racer racers[] = {
 	{ .name = "share", .step = share, .instances = 2 },
 	{ .name = "put in", .step = put_in, .instances = 2 },
@@ -283,6 +296,7 @@ static const struct racer racers[] = {
 	{ .name = "events", .step = send_events, .instances = 1 },
 	{ .name = "pass", .step = pass, .instances = 1 },
 	{ .name = "take up", .step = take_up, .instances = 2, .process = true },
+	{ .name = "rehearse", .step = rehearse, .instances = 1 },
 	{ .name = "jump", .step = try_jump, .instances = 1 },
 };
 
