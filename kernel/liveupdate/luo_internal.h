@@ -690,6 +690,7 @@ struct luo_rehearsals {
 	struct luo_failure failure;
 	/* see above for what it protects */
 	spinlock_t lock;
+
 	bool done __guarded_by(&lock);
 	struct liveupdate_ioctl_rehearse last __guarded_by(&lock);
 };
