@@ -112,6 +112,21 @@ void luo_call_start(struct luo_call *call, struct luo *luo,
 	};
 }
 
+/* Apart, as a kernel that clears what is on the stack clears all of the names */
+static noinline void call_tell(const struct luo_call *call, int err)
+{
+	char text[LIVEUPDATE_PARTICIPANT_LENGTH];
+	char who[LIVEUPDATE_PARTICIPANT_LENGTH];
+
+	describe(call, text);
+	luo_escape(who, sizeof(who), text);
+	trace_liveupdate_call(who, call->phase,
+			      call->start ? ktime_get_ns() - call->start : 0,
+			      err);
+	if (err)
+		remember(call, who, err);
+}
+
 /**
  * luo_call_end - a participant has returned
  * @call: what luo_call_start() filled
@@ -122,19 +137,8 @@ void luo_call_start(struct luo_call *call, struct luo *luo,
  */
 int luo_call_end(const struct luo_call *call, int err)
 {
-	char text[LIVEUPDATE_PARTICIPANT_LENGTH];
-	char who[LIVEUPDATE_PARTICIPANT_LENGTH];
-
-	if (!err && !trace_liveupdate_call_enabled())
-		return 0;
-
-	describe(call, text);
-	luo_escape(who, sizeof(who), text);
-	trace_liveupdate_call(who, call->phase,
-			      call->start ? ktime_get_ns() - call->start : 0,
-			      err);
-	if (err)
-		remember(call, who, err);
+	if (err || trace_liveupdate_call_enabled())
+		call_tell(call, err);
 
 	return err;
 }

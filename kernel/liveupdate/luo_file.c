@@ -185,15 +185,21 @@ static void file_unlink(struct luo_file *lf)
 	add_to_count(lf->session, -1);
 }
 
-static void file_trace(const struct luo_file *lf, enum liveupdate_phase phase,
-		       int err)
+/* Apart, as a kernel that clears what is on the stack clears all of the name */
+static noinline void file_trace_shown(const struct luo_file *lf,
+				      enum liveupdate_phase phase, int err)
 {
 	char name[LUO_SHOWN_LENGTH];
 
+	trace_liveupdate_file(luo_escape(name, sizeof(name), lf->session->name),
+			      lf->token, phase, err);
+}
+
+static void file_trace(const struct luo_file *lf, enum liveupdate_phase phase,
+		       int err)
+{
 	if (trace_liveupdate_file_enabled())
-		trace_liveupdate_file(luo_escape(name, sizeof(name),
-						 lf->session->name),
-				      lf->token, phase, err);
+		file_trace_shown(lf, phase, err);
 }
 
 /* What tells that two files are the same object */

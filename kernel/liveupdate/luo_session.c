@@ -205,14 +205,19 @@ static struct luo_session *session_new(struct luo *luo, const char *name,
 	return session;
 }
 
-static void session_trace(const struct luo_session *session)
+/* Apart, as a kernel that clears what is on the stack clears all of the name */
+static noinline void session_trace_shown(const struct luo_session *session)
 {
 	char name[LUO_SHOWN_LENGTH];
 
+	trace_liveupdate_session(luo_escape(name, sizeof(name), session->name),
+				 session->direction, session->state);
+}
+
+static void session_trace(const struct luo_session *session)
+{
 	if (trace_liveupdate_session_enabled())
-		trace_liveupdate_session(luo_escape(name, sizeof(name),
-						    session->name),
-					 session->direction, session->state);
+		session_trace_shown(session);
 }
 
 /* GET_INFO of the session reads it without the lock */
