@@ -466,6 +466,27 @@ bool memfd_luo_is_broken(unsigned long pfn, unsigned long nr)
 	return false;
 }
 
+/* Extents are written when there are some, so there is no need to clear all of it */
+static int out_alloc_ser(struct memfd_luo_out *out)
+{
+	struct folio *folio;
+	int err;
+
+	folio = kho_folio_alloc(GFP_KERNEL_ACCOUNT, 0, NUMA_NO_NODE);
+	if (!folio)
+		return -ENOMEM;
+	err = kho_preserve_folio(folio);
+	if (err) {
+		folio_put(folio);
+		return err;
+	}
+
+	out->ser = folio_address(folio);
+	memset(out->ser, 0, sizeof(*out->ser));
+	memset(memfd_luo_label_of(out->ser), 0, sizeof(struct memfd_luo_label));
+	return 0;
+}
+
 /**
  * memfd_luo_out_init - begin to preserve a memfd, of which no page is listed yet
  * @out: to be filled
@@ -475,9 +496,10 @@ bool memfd_luo_is_broken(unsigned long pfn, unsigned long nr)
  */
 int memfd_luo_out_init(struct memfd_luo_out *out)
 {
-	out->ser = kho_alloc_preserve(PAGE_SIZE);
-	if (IS_ERR(out->ser))
-		return PTR_ERR(out->ser);
+	int err = out_alloc_ser(out);
+
+	if (err)
+		return err;
 
 	extents_init(&out->kept, memfd_luo_near(out->ser),
 		     MEMFD_LUO_NEAR_BESIDE_LABEL);
