@@ -61,6 +61,9 @@ int hugetlb_luo_in_try_label(u64 phys)
 		return 0;
 
 	ser = phys_to_virt(phys);
+	/* Most have none, and what is done here is done for thousands */
+	if (!memfd_luo_label_of(ser)->text[0])
+		return 0;
 	h = hugetlb_luo_ser_ok(ser) ? size_to_hstate(hugetlb_luo_page_size(ser)) :
 				      NULL;
 	/* That there are no such pages is told by who makes the file */

@@ -138,6 +138,7 @@ struct file *memfd_luo_open_as_was(struct file *file,
 				   const struct memfd_luo_attrs *attrs);
 
 bool memfd_luo_attrs_ok(const struct memfd_luo_attrs *attrs);
+u32 memfd_luo_label_crc(const struct memfd_luo_label *label);
 bool memfd_luo_label_ok(const struct memfd_luo_label *label);
 bool memfd_luo_may_have_label(const struct memfd_luo_ser *ser);
 unsigned int memfd_luo_piece_order(const struct memfd_luo_extent *extent,

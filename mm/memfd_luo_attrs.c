@@ -100,7 +100,8 @@ int memfd_luo_label_get(struct memfd_luo_label *label, struct inode *inode)
 	struct lsm_context context;
 	int err;
 
-	memset(label, 0, sizeof(*label));
+	label->text[0] = '\0';
+	label->crc = 0;
 	err = security_inode_getsecctx(inode, &context);
 	if (err)
 		return err == -EOPNOTSUPP ? 0 : err;
@@ -108,11 +109,12 @@ int memfd_luo_label_get(struct memfd_luo_label *label, struct inode *inode)
 	/* Some modules count the NUL, and some do not end with one */
 	context.len = strnlen(context.context, context.len);
 	if (context.len < sizeof(label->text))
-		memcpy(label->text, context.context, context.len);
+		memcpy_and_pad(label->text, sizeof(label->text),
+			       context.context, context.len, 0);
 	else
 		err = refuse("so long a label");
 	security_release_secctx(&context);
-	label->crc = crc32c(0, label->text, sizeof(label->text));
+	label->crc = memfd_luo_label_crc(label);
 
 	return err;
 }
@@ -153,16 +155,7 @@ int memfd_luo_label_set(struct inode *inode, const struct memfd_luo_label *label
 	return !err && has_label(inode, label) ? 0 : -EACCES;
 }
 
-/**
- * memfd_luo_label_try - see whether a memfd can have a label here
- * @label: of a record that is not trusted, and still belongs to KHO
- * @flags: that memfd_create(2) makes such a memfd with
- *
- * Context: May sleep.
- * Return: as memfd_luo_label_set(), or why there is no memfd to try it on; 0 when the
- * label is damaged, which whoever takes up the record finds out.
- */
-int memfd_luo_label_try(const struct memfd_luo_label *label, unsigned int flags)
+static int label_try(const struct memfd_luo_label *label, unsigned int flags)
 {
 	struct file *file __free(fput) = NULL;
 	/* Somebody else can take up the record, and free it */
@@ -176,6 +169,20 @@ int memfd_luo_label_try(const struct memfd_luo_label *label, unsigned int flags)
 		return PTR_ERR(no_free_ptr(file));
 
 	return memfd_luo_label_set(file_inode(file), &copy);
+}
+
+/**
+ * memfd_luo_label_try - see whether a memfd can have a label here
+ * @label: of a record that is not trusted, and still belongs to KHO
+ * @flags: that memfd_create(2) makes such a memfd with
+ *
+ * Context: May sleep.
+ * Return: as memfd_luo_label_set(), or why there is no memfd to try it on; 0 when the
+ * label is damaged, which whoever takes up the record finds out.
+ */
+int memfd_luo_label_try(const struct memfd_luo_label *label, unsigned int flags)
+{
+	return READ_ONCE(label->text[0]) ? label_try(label, flags) : 0;
 }
 
 /**

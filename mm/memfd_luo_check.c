@@ -150,6 +150,21 @@ static bool chain_ok(const struct luo_chain *chain, u64 size, u64 *pages)
 }
 
 /**
+ * memfd_luo_label_crc - reckon the checksum of a label
+ * @label: the record
+ *
+ * Most files have none, and all that is done for one is done for each of thousands.
+ *
+ * Return: what its @crc has to be; for a text that does not end, that of all of it.
+ */
+u32 memfd_luo_label_crc(const struct memfd_luo_label *label)
+{
+	size_t len = strnlen(label->text, sizeof(label->text));
+
+	return len ? crc32c(0, label->text, min(len + 1, sizeof(label->text))) : 0;
+}
+
+/**
  * memfd_luo_label_ok - see whether the label of a memfd is one
  * @label: the record, which is not trusted
  *
@@ -157,7 +172,7 @@ static bool chain_ok(const struct luo_chain *chain, u64 size, u64 *pages)
  */
 bool memfd_luo_label_ok(const struct memfd_luo_label *label)
 {
-	return label->crc == crc32c(0, label->text, sizeof(label->text)) &&
+	return label->crc == memfd_luo_label_crc(label) &&
 	       strnlen(label->text, sizeof(label->text)) < sizeof(label->text);
 }
 

@@ -52,7 +52,9 @@ int memfd_luo_in_try_label(u64 phys)
 		return 0;
 
 	ser = phys_to_virt(phys);
-	if (!memfd_luo_ser_ok(ser) || !memfd_luo_may_have_label(ser))
+	/* Most have none, and what is done here is done for thousands */
+	if (!memfd_luo_label_of(ser)->text[0] || !memfd_luo_ser_ok(ser) ||
+	    !memfd_luo_may_have_label(ser))
 		return 0;
 
 	return memfd_luo_label_try(memfd_luo_label_of(ser), MFD_ALLOW_SEALING);

@@ -464,7 +464,7 @@ static void set_label(struct handover *handover, const struct test *test)
 	struct memfd_luo_label *label = memfd_luo_label_of(memfd());
 
 	memset(label->text, 'l', test->value);
-	label->crc = crc32c(0, label->text, sizeof(label->text)) + test->page;
+	label->crc = memfd_luo_label_crc(label) + test->page;
 }
 
 static u32 name_content(struct memfd_luo_extent *extents, unsigned int count)

@@ -131,7 +131,7 @@ static_assert(offsetof(struct memfd_luo_ser, crc) == 352);
 /**
  * struct memfd_luo_label - label that a security module has given to a memfd
  * @text: as the module writes it; empty if there is none
- * @crc:  CRC-32C of the whole of @text
+ * @crc:  CRC-32C of @text up to its NUL, which counts; 0 if it is empty
  */
 struct memfd_luo_label {
 	char	text[MEMFD_LUO_LABEL_LENGTH];
