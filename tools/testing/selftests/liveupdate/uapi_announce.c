@@ -237,6 +237,8 @@ TEST_F_TIMEOUT(announce, its_pages_need_not_move, 120)
 {
 	int64_t size = 0;
 
+	if (counter("pgmigrate_success ") < 0)
+		SKIP(return, "the kernel does not count pages that move");
 	ASSERT_LT(0, moved_for(self->session, &size));
 	EXPECT_EQ(0, moved_for(self->session, &size));
 }
