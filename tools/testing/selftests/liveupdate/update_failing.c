@@ -258,7 +258,7 @@ static void sweep_jump(struct note *note)
 	OK(fault_arm(0));
 	OK(mock_steer("mock-a freeze fail %d", REFUSED));
 	/* What is retrieved to be carried stays so, and is no change after that */
-	CHECK_EQ(-REFUSED, try_jump());
+	CHECK_EQ(-REFUSED, jump_once());
 	OK(census_take(dev, &before));
 	do {
 		CHECK(++nth < SWEEP_MAX);
