@@ -839,12 +839,50 @@ static void check_in_use(int session, int fd, unsigned int pages)
 	close(ends[1]);
 }
 
+static void punch(int fd, unsigned int page)
+{
+	SYS(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      page * HUGE, HUGE));
+}
+
+/*
+ * Let some go that the next kernel does not start in: as many as are in scratch memory.
+ * That can be the greater part, of which some go as well then. How many have to move.
+ */
+static unsigned int make_room(int fd, unsigned int pages, unsigned int bad)
+{
+	unsigned int moved = bad < pages - bad ? bad : pages - bad;
+	bool *in_scratch = calloc(pages, sizeof(*in_scratch));
+	unsigned int good = 0, kept = 0;
+
+	CHECK(in_scratch);
+	for (unsigned int i = 0; i < pages; i++) {
+		char *map = huge_map(fd, HUGE, i);
+
+		in_scratch[i] = overlaps_scratch(huge_phys(map), HUGE);
+		munmap(map, HUGE);
+	}
+	/* From the end, as whoever looks for one in scratch comes from the beginning */
+	for (unsigned int i = pages; i-- > 0;) {
+		if (!in_scratch[i] && good++ < moved)
+			punch(fd, i);
+	}
+	for (unsigned int i = 0; i < pages; i++) {
+		if (in_scratch[i] && kept++ >= moved)
+			punch(fd, i);
+	}
+	free(in_scratch);
+	CHECK_EQ(bad, kept);
+	CHECK_EQ(pages, good + kept);
+	return moved;
+}
+
 /* Pinning has to move them, where to there is room; KHO warns of others */
 static void scratch_before(struct note *note)
 {
 	long nr = pool_now(HUGE).nr;
 	int session = session_new(note, "");
-	unsigned int pages, first = 0;
+	unsigned int pages;
 	int fd;
 
 	pages = take_pages(&fd);
@@ -854,20 +892,7 @@ static void scratch_before(struct note *note)
 		pool_resize(HUGE, nr);
 		test_skip("no huge page in scratch memory");
 	}
-	/* Make some, of pages that the next kernel does not start in */
-	while (first < pages && note->value[1] < note->value[0]) {
-		char *map = huge_map(fd, HUGE, first);
-		bool bad = overlaps_scratch(huge_phys(map), HUGE);
-
-		munmap(map, HUGE);
-		if (!bad) {
-			SYS(fallocate(fd, FALLOC_FL_PUNCH_HOLE |
-				      FALLOC_FL_KEEP_SIZE, first * HUGE, HUGE));
-			note->value[1]++;
-		}
-		first++;
-	}
-	CHECK_EQ(note->value[0], note->value[1]);
+	note->value[0] = make_room(fd, pages, note->value[0]);
 	check_in_use(session, fd, pages);
 	OK(luo_preserve(session, fd, 1));
 	close(session);
