@@ -512,9 +512,12 @@ static void preserve_and_remove(struct note *note)
 static void remove_scratch(struct note *note)
 {
 	struct kho_place kho = {};
+	int err;
 
 	OK(kho_find(&kho));
-	CHECK_EQ(-EBUSY, block_offline(kho.scratch));
+	err = block_offline(kho.scratch);
+	/* As above: where it is depends on how much the kernel wants of it */
+	CHECK(err == -EBUSY || err == -EINVAL);
 }
 
 static void check_not_removed(struct note *note)
